@@ -1,0 +1,307 @@
+/*
+ * gumbelurn: differentiable urn models on the GPU and the CPU
+ *
+ * The multivariate noncentral (Fisher) hypergeometric distribution (MVHG): an urn holds classes c = 0..C-1 with m[c] balls
+ * each, n balls are drawn without replacement, and class c has importance omega[c] > 0, always passed as log omega.
+ *
+ *   [MVHG]  Sutter, Manduchi, Ryser, Vogt. Learning Group Importance using the Differentiable Hypergeometric Distribution.
+ *           ICLR 2023.
+ *
+ * Conventions of this header
+ *
+ *   - Arrays are written name[B][C]: row-major, contiguous, B rows (independent draws), C classes. B and all index products
+ *     are 64-bit.
+ *   - "real" is float for a GURN_FLOAT32 plan and double for a GURN_FLOAT64 plan.
+ *   - "device memory" is memory of the context's device: ordinary host memory for a CPU context, memory that the GPU can
+ *     read for a CUDA context. Everything else (options, m, order, scalars) is host memory and is copied before the call
+ *     returns.
+ *   - W is the ragged width: sum over classes of (m[c] + 1). In an array [B][W], the entry of row b, class c and count k is
+ *         b * W + gurn_plan_offset(plan, c) + k,   0 <= k <= m[c].
+ *   - Logarithms and log-probabilities are natural (nats).
+ *   - A call either returns GURN_SUCCESS or an error status, in which case it has written nothing; the reason, naming the
+ *     argument, is in gurn_context_message(). On a CUDA context work is asynchronous: what only the GPU can see (a NaN in log
+ *     omega, an n outside 0..n_max) gives NaN in every real output of that row, and in no other row.
+ *   - Input and output arrays must not overlap, nor overlap the workspace.
+ *   - Structures begin with their size: set it to sizeof(the structure), zero the rest, and set what you want
+ *     (or use the GURN_*_INIT macros). Zero always means the default. A structure of an older, shorter version is accepted.
+ *   - The library prints nothing, never exits, and keeps no global state. Calls with different contexts may run at the same
+ *     time from different threads; one context serves one call at a time. A plan is read-only after its creation and may be
+ *     shared by contexts of the same device.
+ */
+#ifndef GUMBELURN_H
+#define GUMBELURN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define GURN_VERSION_MAJOR 0
+#define GURN_VERSION_MINOR 1
+#define GURN_VERSION_PATCH 0
+#define GURN_VERSION_STRING "0.1.0"
+
+#if defined(_WIN32)
+#define GURN_API
+#else
+#define GURN_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct CUstream_st; /* cudaStream_t is a pointer to this; no CUDA header is needed */
+
+/* ------------------------------------------------------------------------------------------------------------ status --- */
+
+typedef enum gurn_status {
+    GURN_SUCCESS = 0,
+    GURN_INVALID_ARGUMENT = 1,  /* NULL where it may not be, a structure of unknown size, an unknown enumerator */
+    GURN_INVALID_CLASSES = 2,   /* fewer than 1 or more than GURN_MAX_CLASSES classes */
+    GURN_INVALID_M = 3,         /* a class size below 0, or class sizes whose sum exceeds GURN_MAX_BALLS */
+    GURN_INVALID_N = 4,         /* n below 0 or above the sum of m (plan), or above the plan's n_max (call) */
+    GURN_INVALID_LOG_OMEGA = 5, /* NaN or infinite log omega (CPU contexts; a GPU poisons the row), or a bad stride */
+    GURN_INVALID_TAU = 6,       /* temperature not finite or not > 0 */
+    GURN_INVALID_ORDER = 7,     /* not a permutation of 0..C-1, or given per call though the class sizes differ */
+    GURN_INVALID_ROWS = 8,      /* rows below 0, or an array whose size in bytes would overflow */
+    GURN_INVALID_NOISE = 9,     /* unknown noise kind, given noise missing, or NaN or +infinity in it (CPU contexts) */
+    GURN_INVALID_X = 10,        /* a count that is NaN or outside 0..m (CPU contexts) */
+    GURN_WORKSPACE_TOO_SMALL = 11,
+    GURN_OUT_OF_MEMORY = 12,
+    GURN_UNSUPPORTED = 13, /* a request that this version or this build cannot serve */
+    GURN_NO_DEVICE = 14,   /* no usable CUDA device or driver, or the library was built without CUDA */
+    GURN_CUDA_ERROR = 15   /* the CUDA runtime reported an error; its text is in gurn_context_message() */
+} gurn_status;
+
+/* A static, never-NULL English name of a status, such as "invalid temperature". Any thread, any time. */
+GURN_API const char *gurn_status_string(gurn_status status);
+
+/* The version of the library that is linked, as "major.minor.patch" (GURN_VERSION_STRING is that of the header). */
+GURN_API const char *gurn_version(void);
+
+/* ----------------------------------------------------------------------------------------------------------- context --- */
+
+typedef enum gurn_device {
+    GURN_DEVICE_AUTO = 0, /* CUDA when a device and a driver are there, else the CPU */
+    GURN_DEVICE_CPU = 1,
+    GURN_DEVICE_CUDA = 2
+} gurn_device;
+
+/* Instruction sets of the CPU path. Every level gives bit-identical draws. */
+typedef enum gurn_isa {
+    GURN_ISA_AUTO = 0, /* the best that the machine has, or what the environment variable GURN_ISA names */
+    GURN_ISA_PORTABLE = 1,
+    GURN_ISA_AVX2 = 2, /* AVX2 and FMA */
+    GURN_ISA_AVX512 = 3,
+    GURN_ISA_NEON = 4
+} gurn_isa;
+
+typedef struct gurn_context gurn_context;
+
+typedef struct gurn_context_options {
+    size_t size;
+    gurn_device device;
+    int32_t device_index; /* CUDA: which device, as in cudaSetDevice */
+    int32_t threads;      /* CPU: threads per call; 0 = as many as OpenMP would use */
+    gurn_isa isa;         /* CPU: instruction set; one that the machine lacks is GURN_UNSUPPORTED */
+    struct CUstream_st *stream; /* CUDA: the stream that all work goes to; NULL = the default stream */
+} gurn_context_options;
+#define GURN_CONTEXT_OPTIONS_INIT {sizeof(gurn_context_options), GURN_DEVICE_AUTO, 0, 0, GURN_ISA_AUTO, NULL}
+
+/*
+ * Creates a context. options may be NULL (all defaults). *context is set to NULL on failure.
+ * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_NO_DEVICE, GURN_UNSUPPORTED, GURN_OUT_OF_MEMORY, GURN_CUDA_ERROR.
+ */
+GURN_API gurn_status gurn_context_create(const gurn_context_options *options, gurn_context **context);
+
+/* Frees a context; NULL is allowed. Plans made with it stay valid for other contexts of the same device. */
+GURN_API void gurn_context_destroy(gurn_context *context);
+
+/* What the last failed call with this context had to say; "" if none failed. Valid until the next call with it. */
+GURN_API const char *gurn_context_message(const gurn_context *context);
+
+typedef struct gurn_context_info {
+    size_t size;
+    gurn_device device;    /* GURN_DEVICE_CPU or GURN_DEVICE_CUDA */
+    int32_t device_index;  /* CUDA */
+    int32_t threads;       /* CPU */
+    gurn_isa isa;          /* CPU */
+    char device_name[128]; /* "cpu", or the GPU's name */
+    char isa_name[16];     /* "portable", "avx2", "avx512", "neon", or "sm_90" and the like */
+} gurn_context_info;
+
+/* Fills *info (info->size set by the caller). Returns GURN_SUCCESS or GURN_INVALID_ARGUMENT. */
+GURN_API gurn_status gurn_context_get_info(const gurn_context *context, gurn_context_info *info);
+
+/* CUDA: sends later work to another stream. Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT; on a CPU context GURN_UNSUPPORTED. */
+GURN_API gurn_status gurn_context_set_stream(gurn_context *context, struct CUstream_st *stream);
+
+/* -------------------------------------------------------------------------------------------------------------- plan --- */
+
+typedef enum gurn_dtype {
+    GURN_FLOAT32 = 0,
+    GURN_FLOAT64 = 1
+} gurn_dtype;
+
+/* How the multivariate law is drawn class after class. Both chains agree when C = 2 or all omega are equal. */
+typedef enum gurn_chain {
+    GURN_CHAIN_EXACT = 0, /* the law of [MVHG] Eq. 1 itself, whatever the class order; the default */
+    GURN_CHAIN_MERGED = 1 /* the papers': the rest is merged into one class, [MVHG] Eq. 3. Biased when C >= 3 and omega differ */
+} gurn_chain;
+
+#define GURN_MAX_CLASSES 16777215
+#define GURN_MAX_BALLS 67108864 /* largest sum of m */
+
+typedef struct gurn_plan gurn_plan;
+
+typedef struct gurn_plan_options {
+    size_t size;
+    gurn_dtype dtype;
+    gurn_chain chain;
+    const int32_t *order; /* order[C]: the class visited at each step; NULL = 0..C-1. Results stay in the caller's order */
+} gurn_plan_options;
+#define GURN_PLAN_OPTIONS_INIT {sizeof(gurn_plan_options), GURN_FLOAT32, GURN_CHAIN_EXACT, NULL}
+
+/*
+ * Describes an urn once: validates it and builds the tables of log-binomial coefficients where they will be read.
+ *   classes  C >= 1
+ *   m[C]     host; class sizes >= 0
+ *   n_max    the largest n that calls will draw, 0 <= n_max <= sum of m
+ *   options  may be NULL (all defaults)
+ *   *plan    set to NULL on failure
+ * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_CLASSES, GURN_INVALID_M, GURN_INVALID_N, GURN_INVALID_ORDER,
+ * GURN_OUT_OF_MEMORY, GURN_UNSUPPORTED, GURN_CUDA_ERROR.
+ */
+GURN_API gurn_status gurn_plan_create(gurn_context *context, int32_t classes, const int32_t *m, int32_t n_max,
+                                      const gurn_plan_options *options, gurn_plan **plan);
+
+/* Frees a plan; NULL is allowed. No call that uses it may be running or queued. */
+GURN_API void gurn_plan_destroy(gurn_plan *plan);
+
+/* C; W; the position of class c in the ragged width (0 when c is out of range; W when c = C); bytes held by the tables. */
+GURN_API int32_t gurn_plan_classes(const gurn_plan *plan);
+GURN_API int64_t gurn_plan_width(const gurn_plan *plan);
+GURN_API int64_t gurn_plan_offset(const gurn_plan *plan, int32_t c);
+GURN_API size_t gurn_plan_bytes(const gurn_plan *plan);
+
+/* ------------------------------------------------------------------------------------------------------------- noise --- */
+
+typedef enum gurn_noise_kind {
+    GURN_NOISE_PHILOX = 0, /* Gumbel noise from Philox4x32-10, addressed as below */
+    GURN_NOISE_OFF = 1,    /* g = 0: the mode of each conditional step (ties to the smaller count) */
+    GURN_NOISE_GIVEN = 2   /* g is read from an array */
+} gurn_noise_kind;
+
+/*
+ * Noise is a pure function of an address, so that a draw does not depend on device, thread count, batch split or launch
+ * shape, and backward regenerates what forward used. With cuRAND's layout of Philox4x32-10 (subsequence, offset):
+ *     key = seed;  counter.xy = k >> 2 and the stream tag (operation << 24 | class);
+ *     counter.zw = offset + row0 + b;  word k & 3
+ * A word r gives u = (r + 1/2) / 2^32 and g = -log(-log u), which lies in [-3.2, 22.9].
+ * Two calls share no noise when their seeds differ or their ranges [offset + row0, offset + row0 + rows) are disjoint:
+ * advance offset by the number of rows after each call. A shard of a batch passes in row0 the number of rows before it.
+ */
+typedef struct gurn_noise {
+    gurn_noise_kind kind;
+    uint64_t seed;
+    uint64_t offset;
+    uint64_t row0;
+    const uint64_t *device_seed_offset; /* [2], device memory: {seed, offset} read when the work runs, overriding the two
+                                           above, so that a captured CUDA graph can be replayed with fresh noise; or NULL */
+    const void *gumbel;                 /* GURN_NOISE_GIVEN: real gumbel[B][W], device memory. Entries of the class visited
+                                           last and of counts outside the support are not read. Else ignored */
+} gurn_noise;
+
+/* -------------------------------------------------------------------------------------------------------------- MVHG --- */
+
+typedef enum gurn_relaxation {
+    GURN_HARD = 0, /* straight-through: hard values out, gradients of the relaxed values */
+    GURN_SOFT = 1  /* x_i = sum_k k y_i(k), real; gradients are the true ones */
+} gurn_relaxation;
+
+/*
+ * What a draw is made from. Row b visits the classes in order; at a step n_i balls are left to draw, m_R balls are in later
+ * classes, and for k = 0..m_i, r = n_i - k  ([MVHG] Eq. 7, 12, 13, Alg. 2)
+ *     logit_i(k) = k log omega_i + R_i(r) - lgamma(k+1) - lgamma(m_i-k+1) - lgamma(r+1) - lgamma(m_R-r+1)
+ *     x_i = argmax_k logit_i(k) + g_i(k),          y_i = softmax((logit_i + g_i) / tau)
+ * over the support max(0, n_i - m_R) <= k <= min(m_i, n_i); merged chain R_i(r) = r log omega_R with [MVHG] Eq. 3; exact
+ * chain R_i(r) = log S_{i+1}(r) - log C(m_R, r) with S the suffix sums of Eq. 1. The last class takes what is left.
+ */
+typedef struct gurn_mvhg_inputs {
+    size_t size;
+    int64_t rows;             /* B >= 0 */
+    const void *log_omega;    /* real log_omega[B][C], device memory: row b at b * log_omega_stride; finite */
+    int64_t log_omega_stride; /* elements between rows: 0 = one row [C] shared by all, else >= C */
+    int32_t n;                /* draws of every row, 0..n_max, when n_rows is NULL */
+    const int32_t *n_rows;    /* n_rows[B], device memory: draws of each row, 0..n_max; or NULL */
+    double tau;               /* temperature, finite and > 0; 0 (the default) means 1 */
+    gurn_relaxation relaxation;
+    gurn_noise noise;
+    const int32_t *order; /* order[C], host memory: overrides the plan's order; only when all m are equal; or NULL */
+} gurn_mvhg_inputs;
+
+/* What is wanted; NULL = not wanted, and then not computed. All in device memory. All NULL is allowed. */
+typedef struct gurn_mvhg_outputs {
+    size_t size;
+    void *x;     /* real x[B][C]: counts; sum over c is n, 0 <= x <= m. Whole numbers when hard */
+    void *y;     /* real y[B][W]: relaxed one-hots (soft) or one-hots (hard). The class visited last, whose x is what the
+                    others leave, has y = max(0, 1 - |k - x|). Weights below 2^-24 of the largest may be written as 0 */
+    void *mask;  /* real mask[B][W]: mask_c(k) = sum_{k' >= k} y_c(k'), so mask_c(0) = 1 */
+    void *log_p; /* real log_p[B]: sum over all but the last class of sum_k y_i(k) (logit_i(k) - logsumexp logit_i), in nats;
+                    when hard the log-probability of x under the chain */
+} gurn_mvhg_outputs;
+
+/* Upstream gradients; NULL = zero. All in device memory. */
+typedef struct gurn_mvhg_upstream {
+    size_t size;
+    const void *x;     /* real [B][C] */
+    const void *y;     /* real [B][W]; that of the last class reaches its x by central differences of its y */
+    const void *mask;  /* real [B][W] */
+    const void *log_p; /* real [B] */
+} gurn_mvhg_upstream;
+
+/* Gradients wanted; NULL = not wanted. All in device memory. */
+typedef struct gurn_mvhg_gradients {
+    size_t size;
+    void *log_omega; /* real [B][C], or [C] (the sum over rows, in a fixed order) when log_omega_stride is 0 */
+    void *tau;       /* real [B]: gradient of each row's terms to tau */
+} gurn_mvhg_gradients;
+
+/*
+ * Bytes of workspace that gurn_mvhg_forward and gurn_mvhg_backward need for these inputs (pointers are not followed; rows,
+ * log_omega_stride, relaxation and the noise kind matter). Either pointer may be NULL. The sizes depend on the context (its
+ * device and threads) and do not grow with W except by O(threads * max m) on a CPU.
+ * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_ROWS, GURN_INVALID_LOG_OMEGA (stride).
+ */
+GURN_API gurn_status gurn_mvhg_workspace(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                         size_t *forward_bytes, size_t *backward_bytes);
+
+/*
+ * Draws B rows. workspace: device memory of workspace_bytes, at least what gurn_mvhg_workspace said, aligned to 64 bytes on a
+ * CPU and 256 on a GPU; NULL when that is 0. Nothing in it need be kept for backward.
+ * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_N, GURN_INVALID_LOG_OMEGA, GURN_INVALID_TAU, GURN_INVALID_ORDER,
+ * GURN_INVALID_ROWS, GURN_INVALID_NOISE, GURN_WORKSPACE_TOO_SMALL, GURN_UNSUPPORTED, GURN_CUDA_ERROR.
+ */
+GURN_API gurn_status gurn_mvhg_forward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                       const gurn_mvhg_outputs *outputs, void *workspace, size_t workspace_bytes);
+
+/*
+ * Gradients of what gurn_mvhg_forward gave for the same inputs. x: real x[B][C], device memory, as forward returned it.
+ * The noise is drawn again from its address and nothing of size W is stored. In hard mode the gradient is the
+ * straight-through estimator; in soft mode it is the derivative.
+ * Returns what gurn_mvhg_forward returns, and GURN_INVALID_X.
+ */
+GURN_API gurn_status gurn_mvhg_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                        const void *x, const gurn_mvhg_upstream *upstream,
+                                        const gurn_mvhg_gradients *gradients, void *workspace, size_t workspace_bytes);
+
+#define GURN_MVHG_INPUTS_INIT {sizeof(gurn_mvhg_inputs), 0, NULL, 0, 0, NULL, 0.0, GURN_HARD, \
+                               {GURN_NOISE_PHILOX, 0, 0, 0, NULL, NULL}, NULL}
+#define GURN_MVHG_OUTPUTS_INIT {sizeof(gurn_mvhg_outputs), NULL, NULL, NULL, NULL}
+#define GURN_MVHG_UPSTREAM_INIT {sizeof(gurn_mvhg_upstream), NULL, NULL, NULL, NULL}
+#define GURN_MVHG_GRADIENTS_INIT {sizeof(gurn_mvhg_gradients), NULL, NULL}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* GUMBELURN_H */
