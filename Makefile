@@ -1,0 +1,60 @@
+# Short names for what CMake and the scripts do. Builds go to build/<preset> (CMakePresets.json).
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+JOBS ?= $(shell nproc)
+CTEST_ARGS ?=
+export CTEST_PARALLEL_LEVEL ?= $(JOBS)
+
+# The kernels are run in emulation wherever the source tree has them.
+TEST_PRESETS := cpu $(if $(wildcard kernels/*.cu),emulated)
+
+.PHONY: help setup demo test bench install sanitize-gpu sass-report ks clean $(TEST_PRESETS:%=test-%)
+
+help:
+	@echo 'make demo           build, then learn the class importances behind real counts (examples/)'
+	@echo 'make test           build and run all tests on the CPU, then the CUDA kernels in emulation'
+	@echo 'make bench          build and run the benchmarks (bench/)'
+	@echo 'make install        build and install (PREFIX=$(PREFIX), DESTDIR=$(DESTDIR))'
+	@echo 'make sanitize-gpu   run the tests under compute-sanitizer; needs a GPU'
+	@echo 'make sass-report    count the instructions of the compiled CUDA kernels; needs nvcc, no GPU'
+	@echo 'make ks             the Kolmogorov-Smirnov protocol of the MVHG paper'
+	@echo 'make clean          remove build/'
+
+setup:
+	@scripts/setup.sh test
+
+build/%/build.ninja: | setup
+	cmake --preset $* $(CMAKE_ARGS)
+
+demo: build/cpu/build.ninja
+	cmake --build --preset cpu -j $(JOBS) --target gumbelurn_tool
+	examples/demo.sh build/cpu/gumbelurn
+
+test: $(TEST_PRESETS:%=test-%)
+
+$(TEST_PRESETS:%=test-%): test-%: build/%/build.ninja
+	cmake --build --preset $* -j $(JOBS)
+	ctest --preset $* --output-junit $(CURDIR)/build/$*/junit.xml $(CTEST_ARGS)
+
+bench: build/cpu/build.ninja
+	cmake --build --preset cpu -j $(JOBS)
+	bench/run.sh build/cpu
+
+install: build/release/build.ninja
+	cmake --build --preset release -j $(JOBS)
+	DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)
+
+sanitize-gpu:
+	scripts/sanitize_gpu.sh
+
+sass-report: | setup
+	@scripts/setup.sh sass
+	bench/sass_report.sh
+
+ks: build/cpu/build.ninja
+	cmake --build --preset cpu -j $(JOBS)
+	bench/ks.sh build/cpu
+
+clean:
+	rm -rf build
