@@ -1,0 +1,164 @@
+/*
+ * A vector of lanes for each instruction set, chosen by the compiler's flags, with the operations of lanes.h (prefix v_) and a
+ * few more. The types are GCC/clang vector types, so + - * & | ^ << >> work as on single lanes; only what the language cannot
+ * say is wrapped here. Operations used to decide a draw are exact or exactly rounded, so every level has the same bits.
+ *
+ *   V_LANES     lanes of v_f32, v_i32, v_u32 (16 AVX-512, 8 AVX2, 4 else); v_f64, v_i64, v_u64 have half as many
+ *
+ * Approximate operations (v_reciprocal32, v_fast_*) differ in their last bits between processors: for sums only.
+ */
+#ifndef GURN_SIMD_H
+#define GURN_SIMD_H
+
+#include "lanes.h"
+
+#if defined(__AVX512F__)
+#define V_LANES 16
+#include <immintrin.h>
+#elif defined(__AVX2__) && defined(__FMA__)
+#define V_LANES 8
+#include <immintrin.h>
+#elif defined(__SSE2__)
+#define V_LANES 4
+#include <emmintrin.h>
+#else
+#define V_LANES 4
+#endif
+#define V_HALF (V_LANES / 2)
+
+typedef float v_f32 __attribute__((vector_size(4 * V_LANES), may_alias));
+typedef int32_t v_i32 __attribute__((vector_size(4 * V_LANES), may_alias));
+typedef uint32_t v_u32 __attribute__((vector_size(4 * V_LANES), may_alias));
+typedef double v_f64 __attribute__((vector_size(4 * V_LANES), may_alias));
+typedef int64_t v_i64 __attribute__((vector_size(4 * V_LANES), may_alias));
+typedef uint64_t v_u64 __attribute__((vector_size(4 * V_LANES), may_alias));
+
+/* Unaligned loads and stores. */
+#define V_DEFINE_MEMORY(type, element)                                     \
+    GURN_FN type type##_load(const element *p) {                           \
+        type a;                                                            \
+        __builtin_memcpy(&a, p, sizeof a);                                 \
+        return a;                                                          \
+    }                                                                      \
+    GURN_FN void type##_store(element *p, type a) { __builtin_memcpy(p, &a, sizeof a); }
+V_DEFINE_MEMORY(v_f32, float)
+V_DEFINE_MEMORY(v_i32, int32_t)
+V_DEFINE_MEMORY(v_u32, uint32_t)
+V_DEFINE_MEMORY(v_f64, double)
+V_DEFINE_MEMORY(v_i64, int64_t)
+V_DEFINE_MEMORY(v_u64, uint64_t)
+#undef V_DEFINE_MEMORY
+
+GURN_FN v_f32 v_splat32(float a) { return a - (v_f32){0}; }
+GURN_FN v_f64 v_splat64(double a) { return a - (v_f64){0}; }
+GURN_FN v_i32 v_splat_i32(int32_t a) { return a - (v_i32){0}; }
+GURN_FN v_u64 v_splat_u64(uint64_t a) { return a - (v_u64){0}; }
+GURN_FN v_u32 v_bits32(v_f32 a) { return (v_u32)a; }
+GURN_FN v_f32 v_from_bits32(v_u32 a) { return (v_f32)a; }
+GURN_FN v_u64 v_bits64(v_f64 a) { return (v_u64)a; }
+GURN_FN v_f64 v_from_bits64(v_u64 a) { return (v_f64)a; }
+GURN_FN v_f32 v_to_f32(v_i32 a) { return __builtin_convertvector(a, v_f32); }
+GURN_FN v_f64 v_to_f64(v_i64 a) { /* exact for |a| < 2^51 */
+    return (v_f64)(a + (int64_t)0x4338000000000000) - v_splat64(0x1.8p52);
+}
+GURN_FN v_i32 v_sign32(v_i32 a) { return a >> 31; }
+GURN_FN v_i64 v_sign64(v_i64 a) { return a < (v_i64){0}; }
+
+/* mask lanes are all ones or all zeros */
+GURN_FN v_f32 v_select32(v_i32 mask, v_f32 a, v_f32 b) { return (v_f32)(((v_i32)a & mask) | ((v_i32)b & ~mask)); }
+GURN_FN v_i32 v_select_i32(v_i32 mask, v_i32 a, v_i32 b) { return (a & mask) | (b & ~mask); }
+GURN_FN v_f64 v_select64(v_i64 mask, v_f64 a, v_f64 b) { return (v_f64)(((v_i64)a & mask) | ((v_i64)b & ~mask)); }
+GURN_FN v_f64 v_if_less64(v_f64 a, v_f64 b, v_f64 x, v_f64 y) { return v_select64(a < b, x, y); }
+GURN_FN v_f64 v_div64(v_f64 a, v_f64 b) { return a / b; }
+
+#if V_LANES == 16
+GURN_FN v_f32 v_fma32(v_f32 a, v_f32 b, v_f32 c) { return (v_f32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+GURN_FN v_f64 v_fma64(v_f64 a, v_f64 b, v_f64 c) { return (v_f64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
+GURN_FN v_f64 v_sqrt64(v_f64 a) { return (v_f64)_mm512_sqrt_pd((__m512d)a); }
+GURN_FN v_f32 v_sqrt32(v_f32 a) { return (v_f32)_mm512_sqrt_ps((__m512)a); }
+GURN_FN v_f32 v_min32(v_f32 a, v_f32 b) { return (v_f32)_mm512_min_ps((__m512)a, (__m512)b); }
+GURN_FN v_f32 v_max32(v_f32 a, v_f32 b) { return (v_f32)_mm512_max_ps((__m512)a, (__m512)b); }
+GURN_FN v_u64 v_mul_low32(v_u64 a, v_u64 b) { return (v_u64)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
+GURN_FN v_f32 v_reciprocal_estimate32(v_f32 a) { return (v_f32)_mm512_rcp14_ps((__m512)a); }
+GURN_FN int v_any32(v_i32 mask) { return _mm512_movepi32_mask((__m512i)mask) != 0; }
+#elif V_LANES == 8
+GURN_FN v_f32 v_fma32(v_f32 a, v_f32 b, v_f32 c) { return (v_f32)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+GURN_FN v_f64 v_fma64(v_f64 a, v_f64 b, v_f64 c) { return (v_f64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
+GURN_FN v_f64 v_sqrt64(v_f64 a) { return (v_f64)_mm256_sqrt_pd((__m256d)a); }
+GURN_FN v_f32 v_sqrt32(v_f32 a) { return (v_f32)_mm256_sqrt_ps((__m256)a); }
+GURN_FN v_f32 v_min32(v_f32 a, v_f32 b) { return (v_f32)_mm256_min_ps((__m256)a, (__m256)b); }
+GURN_FN v_f32 v_max32(v_f32 a, v_f32 b) { return (v_f32)_mm256_max_ps((__m256)a, (__m256)b); }
+GURN_FN v_u64 v_mul_low32(v_u64 a, v_u64 b) { return (v_u64)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
+GURN_FN v_f32 v_reciprocal_estimate32(v_f32 a) { return (v_f32)_mm256_rcp_ps((__m256)a); }
+GURN_FN int v_any32(v_i32 mask) { return _mm256_movemask_ps((__m256)mask) != 0; }
+#else
+/*
+ * fma of floats without the instruction, exactly: the product of two floats is exact in double; the sum is rounded to odd
+ * (inexact sums get an odd last bit), after which rounding to float is right (Boldo and Melquiond 2008).
+ */
+GURN_FN float v_fma_lane32(float a, float b, float c) {
+    double p = (double)a * b, s = p + c, d = s - p;
+    double rest = (p - (s - d)) + (c - d);
+    uint64_t bits = s_bits64(s);
+    uint64_t inexact = (uint64_t)((rest < 0.0) | (rest > 0.0)) & ~bits & 1;
+    uint64_t away = (uint64_t)((rest > 0.0) == (s > 0.0)); /* the true sum is larger in magnitude */
+    return (float)s_from_bits64(bits + inexact * (2 * away - 1));
+}
+GURN_FN v_f32 v_fma32(v_f32 a, v_f32 b, v_f32 c) {
+#if defined(__ARM_FEATURE_FMA)
+    for (int l = 0; l < V_LANES; l++) c[l] = __builtin_fmaf(a[l], b[l], c[l]);
+#else
+    for (int l = 0; l < V_LANES; l++) c[l] = v_fma_lane32(a[l], b[l], c[l]);
+#endif
+    return c;
+}
+GURN_FN v_f64 v_fma64(v_f64 a, v_f64 b, v_f64 c) {
+    for (int l = 0; l < V_HALF; l++) c[l] = __builtin_fma(a[l], b[l], c[l]);
+    return c;
+}
+GURN_FN v_f64 v_sqrt64(v_f64 a) {
+    for (int l = 0; l < V_HALF; l++) a[l] = __builtin_sqrt(a[l]);
+    return a;
+}
+GURN_FN v_f32 v_sqrt32(v_f32 a) {
+    for (int l = 0; l < V_LANES; l++) a[l] = __builtin_sqrtf(a[l]);
+    return a;
+}
+GURN_FN v_f32 v_min32(v_f32 a, v_f32 b) { return v_select32(a < b, a, b); }
+GURN_FN v_f32 v_max32(v_f32 a, v_f32 b) { return v_select32(a > b, a, b); }
+#ifdef __SSE2__
+GURN_FN v_u64 v_mul_low32(v_u64 a, v_u64 b) { return (v_u64)_mm_mul_epu32((__m128i)a, (__m128i)b); }
+#else
+GURN_FN v_u64 v_mul_low32(v_u64 a, v_u64 b) { return (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu); }
+#endif
+GURN_FN v_f32 v_reciprocal_estimate32(v_f32 a) { return 1.0f / a; }
+GURN_FN int v_any32(v_i32 mask) { return (mask[0] | mask[1] | mask[2] | mask[3]) != 0; }
+#endif
+
+/* 1/a to about 2^-22: the estimate and one Newton step. For 2^-120 < a < 2^120. */
+GURN_FN v_f32 v_reciprocal32(v_f32 a) {
+    v_f32 r = v_reciprocal_estimate32(a);
+    return r * v_fma32(-a, r, v_splat32(2.0f));
+}
+
+/* Sum and minimum over the lanes, by halves: a fixed order for each level. */
+GURN_FN float v_sum32(v_f32 a) {
+    float s[V_LANES];
+    v_f32_store(s, a);
+    for (int w = V_LANES / 2; w > 0; w /= 2)
+        for (int l = 0; l < w; l++) s[l] += s[l + w];
+    return s[0];
+}
+GURN_FN float v_least32(v_f32 a) {
+    float s[V_LANES];
+    v_f32_store(s, a);
+    for (int w = V_LANES / 2; w > 0; w /= 2)
+        for (int l = 0; l < w; l++) s[l] = s[l + w] < s[l] ? s[l + w] : s[l];
+    return s[0];
+}
+
+#define GURN_L(name) v_##name
+#include "logmath_lanes.h"
+#undef GURN_L
+
+#endif
