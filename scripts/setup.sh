@@ -97,6 +97,7 @@ for what in "$@"; do
             need clang-format command -v clang-format
             need shellcheck command -v shellcheck
             need gcc-aarch64-linux-gnu command -v aarch64-linux-gnu-gcc
+            need libc6-dev-arm64-cross test -f /usr/aarch64-linux-gnu/include/stdio.h
             need qemu-user command -v qemu-aarch64
             ;;
         build | test | sass) ;;

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 64, CLASSES = 3, DRAWN = 180 };
+#define ROWS 64
+#define CLASSES 3
+#define DRAWN 180
 
 int main(void) {
     const int32_t m[CLASSES] = {200, 200, 200};
