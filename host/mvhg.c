@@ -80,8 +80,8 @@ static gurn_status check_order(gurn_context *context, const gurn_plan *plan, con
             if (c < first || c - first >= WINDOW) continue;
             uint64_t *word = &seen[(c - first) / 64], bit = UINT64_C(1) << ((c - first) % 64);
             if (*word & bit)
-                return gurn_fail(context, GURN_INVALID_ORDER, "inputs->order[%d] is %d, which stands there already",
-                                 (int)i, (int)c);
+                return gurn_fail(context, GURN_INVALID_ORDER,
+                                 "inputs->order[%d] is %d, which an earlier place has already", (int)i, (int)c);
             *word |= bit;
         }
     }
