@@ -62,6 +62,10 @@ elseif(GURN_CUDA_MODE STREQUAL "EMULATED")
     file(GLOB gurn_emulation CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/emulation/*.cpp)
     list(FILTER gurn_emulation EXCLUDE REGEX "test[^/]*$") # the emulation's own tests
     set_source_files_properties(${gurn_cuda_sources} PROPERTIES LANGUAGE CXX)
+    if(NOT GURN_SANITIZE)
+        # The compiler announces every load and store of device code, to the emulation (tests/emulation/access.cpp).
+        set_source_files_properties(${gurn_cuda_kernels} PROPERTIES COMPILE_OPTIONS -fsanitize=thread)
+    endif()
     target_include_directories(gurn_cuda_flags BEFORE INTERFACE ${PROJECT_SOURCE_DIR}/tests/emulation)
     target_compile_definitions(gurn_cuda_flags INTERFACE GURN_EMULATED)
     list(APPEND gurn_cuda_sources ${gurn_emulation})
