@@ -60,9 +60,10 @@ struct gurn_plan {
     int32_t *order;  /* [C], host */
     int64_t *offset; /* [C + 1], host: position of each class in the ragged width */
     size_t bytes;    /* held by the tables */
-    gurn_plan_view host; /* tables in host memory; freed after plan_upload by back ends that copied them */
+    gurn_plan_view host; /* the tables in host memory, in host_storage; plan_upload may free them and set host_storage to NULL */
+    void *host_storage;
     gurn_plan_view view; /* what kernels read: device memory */
-    void *storage;       /* the back end's: what view points into */
+    void *storage;       /* the back end's own memory, NULL if it has none; plan_free is called when it is set */
 };
 
 /* Writes the message into the context (which may be NULL) and returns the status. */

@@ -113,6 +113,7 @@ typedef struct gurn_step_sums {
 
 /*
  * With dlogit_k = y_k (u_k - sum y u)/tau + dlog_p ([k = x] - p_k / p) and sum_k dlogit_k = 0:
+ * (soft: y_k for [k = x])
  *   log_omega = sum_k k dlogit_k: gradient to log(omega_i) at fixed omega_R, and minus that to log(omega_R)
  *   n         = sum_k psi_k dlogit_k: gradient to the n of this step
  *   tau       = d/dtau through y = softmax(-ln 2 a / tau): ln 2 / tau^2 sum y (u - mean u) a
@@ -120,7 +121,7 @@ typedef struct gurn_step_sums {
 typedef struct gurn_step_gradient {
     double log_omega, n, tau;
 } gurn_step_gradient;
-GURN_FN gurn_step_gradient gurn_step_finish(gurn_step_sums s, double inv_tau, double dlog_p) {
+GURN_FN gurn_step_gradient gurn_step_finish(gurn_step_sums s, double inv_tau, double dlog_p, int soft) {
     double inv_w = 1.0 / s.w, mean_u = s.wu * inv_w;
     gurn_step_gradient g;
     g.log_omega = (s.wdu - mean_u * s.wd) * inv_w * inv_tau;
@@ -130,6 +131,10 @@ GURN_FN gurn_step_gradient gurn_step_finish(gurn_step_sums s, double inv_tau, do
         double inv_p = dlog_p / s.p;
         g.log_omega -= s.pd * inv_p;
         g.n -= s.ppsi * inv_p;
+        if (soft) { /* y_k stands for [k = x] */
+            g.log_omega += dlog_p * s.wd * inv_w;
+            g.n += dlog_p * s.wpsi * inv_w;
+        }
     }
     return g;
 }
@@ -144,7 +149,7 @@ GURN_FN double gurn_merged_share(double log2_m, double log2_m_rest, double lambd
     return 1.0 / (1.0 + s_exp2_64(log2_m_rest - log2_m - lambda));
 }
 
-/* The last class's y is max(0, 1 - |k - x|): value, and the central difference of an upstream row f over it (d f(x) / dx). */
+/* y of the class that takes what is left: max(0, 1 - |k - x|). */
 GURN_FN double gurn_hat(double x, int64_t k) {
     double d = fabs((double)k - x);
     return d < 1.0 ? 1.0 - d : 0.0;

@@ -71,7 +71,31 @@ GURN_FN v_f64 v_select64(v_i64 mask, v_f64 a, v_f64 b) { return (v_f64)(((v_i64)
 GURN_FN v_f64 v_if_less64(v_f64 a, v_f64 b, v_f64 x, v_f64 y) { return v_select64(a < b, x, y); }
 GURN_FN v_f64 v_div64(v_f64 a, v_f64 b) { return a / b; }
 
+/* The low halves of two 64-bit vectors, interleaved: low | high << 32. */
+GURN_FN v_u64 v_pack_halves(v_u64 low, v_u64 high) {
+#if V_LANES == 8
+    return (v_u64)_mm256_blend_epi32((__m256i)low, _mm256_slli_epi64((__m256i)high, 32), 0xAA);
+#elif V_LANES == 16
+    return (v_u64)_mm512_mask_shuffle_epi32((__m512i)low, 0xAAAA, (__m512i)high, _MM_PERM_CCAA);
+#else
+    return (low & 0xFFFFFFFFu) | (high << 32);
+#endif
+}
+
+/* Pairs of 64-bit lanes of a and b: lanes 0, 2, ... of both (even), lanes 1, 3, ... of both (odd), a before b. */
+#if V_HALF == 8
+#define V_PAIRS_EVEN(a, b) __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14)
+#define V_PAIRS_ODD(a, b) __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15)
+#elif V_HALF == 4
+#define V_PAIRS_EVEN(a, b) __builtin_shufflevector(a, b, 0, 4, 2, 6)
+#define V_PAIRS_ODD(a, b) __builtin_shufflevector(a, b, 1, 5, 3, 7)
+#else
+#define V_PAIRS_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2)
+#define V_PAIRS_ODD(a, b) __builtin_shufflevector(a, b, 1, 3)
+#endif
+
 #if V_LANES == 16
+GURN_FN v_i32 v_min_i32(v_i32 a, v_i32 b) { return (v_i32)_mm512_min_epi32((__m512i)a, (__m512i)b); }
 GURN_FN v_f32 v_fma32(v_f32 a, v_f32 b, v_f32 c) { return (v_f32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 GURN_FN v_f64 v_fma64(v_f64 a, v_f64 b, v_f64 c) { return (v_f64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
 GURN_FN v_f64 v_sqrt64(v_f64 a) { return (v_f64)_mm512_sqrt_pd((__m512d)a); }
@@ -82,6 +106,7 @@ GURN_FN v_u64 v_mul_low32(v_u64 a, v_u64 b) { return (v_u64)_mm512_mul_epu32((__
 GURN_FN v_f32 v_reciprocal_estimate32(v_f32 a) { return (v_f32)_mm512_rcp14_ps((__m512)a); }
 GURN_FN int v_any32(v_i32 mask) { return _mm512_movepi32_mask((__m512i)mask) != 0; }
 #elif V_LANES == 8
+GURN_FN v_i32 v_min_i32(v_i32 a, v_i32 b) { return (v_i32)_mm256_min_epi32((__m256i)a, (__m256i)b); }
 GURN_FN v_f32 v_fma32(v_f32 a, v_f32 b, v_f32 c) { return (v_f32)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
 GURN_FN v_f64 v_fma64(v_f64 a, v_f64 b, v_f64 c) { return (v_f64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
 GURN_FN v_f64 v_sqrt64(v_f64 a) { return (v_f64)_mm256_sqrt_pd((__m256d)a); }
@@ -124,6 +149,7 @@ GURN_FN v_f32 v_sqrt32(v_f32 a) {
     for (int l = 0; l < V_LANES; l++) a[l] = __builtin_sqrtf(a[l]);
     return a;
 }
+GURN_FN v_i32 v_min_i32(v_i32 a, v_i32 b) { return v_select_i32(a < b, a, b); }
 GURN_FN v_f32 v_min32(v_f32 a, v_f32 b) { return v_select32(a < b, a, b); }
 GURN_FN v_f32 v_max32(v_f32 a, v_f32 b) { return v_select32(a > b, a, b); }
 #ifdef __SSE2__

@@ -1,0 +1,159 @@
+/* The CPU back end: which instruction set, how many threads, and a look at the data, which here is the host's to read. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "host/internal.h"
+#include "kernels/cpu.h"
+
+/* The levels that were compiled in, best first, and whether this machine can run them. */
+typedef struct level {
+    const gurn_cpu_kernels *kernels;
+    int usable;
+} level;
+
+static int find_levels(level *levels) {
+    int count = 0;
+#ifdef GURN_HAVE_AVX512
+    levels[count++] = (level){&gurn_cpu_avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                                                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")};
+#endif
+#ifdef GURN_HAVE_AVX2
+    levels[count++] = (level){&gurn_cpu_avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")};
+#endif
+#ifdef GURN_HAVE_NEON
+    levels[count++] = (level){&gurn_cpu_neon, 1};
+#endif
+    levels[count++] = (level){&gurn_cpu_portable, 1};
+    return count;
+}
+
+static const char *isa_name(gurn_isa isa) {
+    static const char *const names[] = {"auto", "portable", "avx2", "avx512", "neon"};
+    return names[isa];
+}
+
+static gurn_status cpu_open(gurn_context *context, const gurn_context_options *options) {
+    level levels[4];
+    int count = find_levels(levels);
+    gurn_isa wanted = options->isa;
+    const char *from = "options->isa", *variable = getenv("GURN_ISA");
+    if (wanted == GURN_ISA_AUTO && variable && *variable) {
+        from = "GURN_ISA";
+        int isa = GURN_ISA_PORTABLE;
+        while (isa <= GURN_ISA_NEON && strcmp(variable, isa_name((gurn_isa)isa)) != 0) isa++;
+        if (isa > GURN_ISA_NEON && strcmp(variable, "auto") != 0)
+            return gurn_fail(context, GURN_INVALID_ARGUMENT,
+                             "GURN_ISA is \"%.32s\"; it may be auto, portable, avx2, avx512 or neon", variable);
+        wanted = isa > GURN_ISA_NEON ? GURN_ISA_AUTO : (gurn_isa)isa;
+    }
+    const gurn_cpu_kernels *chosen = NULL;
+    for (int l = 0; l < count && !chosen; l++)
+        if (levels[l].usable && (wanted == GURN_ISA_AUTO || levels[l].kernels->isa == wanted)) chosen = levels[l].kernels;
+    if (!chosen)
+        return gurn_fail(context, GURN_UNSUPPORTED, "%s asks for %s, which this machine or this build does not have", from,
+                         isa_name(wanted));
+    context->cpu_kernels = chosen;
+    context->info.isa = chosen->isa;
+    context->info.threads = options->threads;
+    if (options->threads == 0) {
+#ifdef _OPENMP
+        context->info.threads = omp_get_max_threads();
+#else
+        context->info.threads = 1;
+#endif
+    }
+    strcpy(context->info.device_name, "cpu");
+    strcpy(context->info.isa_name, chosen->name);
+    return GURN_SUCCESS;
+}
+
+static void cpu_close(gurn_context *context) { (void)context; }
+
+static gurn_status cpu_plan_upload(gurn_context *context, gurn_plan *plan) {
+    (void)context;
+    plan->view = plan->host; /* kernels read the host's tables as they are */
+    return GURN_SUCCESS;
+}
+
+static void cpu_plan_free(gurn_plan *plan) { (void)plan; }
+
+static gurn_mvhg_job make_job(const gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in) {
+    gurn_mvhg_job job = {0};
+    job.view = &plan->view;
+    job.dtype = plan->dtype;
+    job.chain = plan->chain;
+    job.max_m = plan->max_m;
+    job.threads = context->info.threads;
+    job.in = *in;
+    return job;
+}
+
+static const gurn_cpu_kernels *kernels_of(const gurn_context *context) { return context->cpu_kernels; }
+
+static size_t cpu_mvhg_bytes(const gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in, int backward) {
+    gurn_mvhg_job job = make_job(context, plan, in);
+    return kernels_of(context)->mvhg_bytes(&job, backward);
+}
+
+static double element(const void *p, gurn_dtype dtype, int64_t i) {
+    return dtype == GURN_FLOAT32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
+}
+
+/* Everything that a call reads and a status can name. One pass over the small inputs; given noise is as large as it is. */
+static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call) {
+    const gurn_mvhg_inputs *in = &call->in;
+    int64_t classes = plan->classes, width = plan->offset[plan->classes];
+    int64_t omega_rows = in->log_omega_stride == 0 && in->rows > 0 ? 1 : in->rows;
+    for (int64_t b = 0; b < omega_rows; b++)
+        for (int64_t c = 0; c < classes; c++) {
+            double value = element(in->log_omega, plan->dtype, b * in->log_omega_stride + c);
+            if (!isfinite(value))
+                return gurn_fail(context, GURN_INVALID_LOG_OMEGA, "inputs->log_omega[%lld][%lld] is %g: must be finite", (long long)b,
+                                 (long long)c, value);
+        }
+    for (int64_t b = 0; in->n_rows && b < in->rows; b++)
+        if (in->n_rows[b] < 0 || in->n_rows[b] > plan->n_max)
+            return gurn_fail(context, GURN_INVALID_N, "inputs->n_rows[%lld] is %d: must be in 0..%d, the plan's n_max", (long long)b,
+                             (int)in->n_rows[b], (int)plan->n_max);
+    for (int64_t j = 0; in->noise.kind == GURN_NOISE_GIVEN && j < in->rows * width; j++) {
+        double value = element(in->noise.gumbel, plan->dtype, j);
+        if (isnan(value) || value == INFINITY)
+            return gurn_fail(context, GURN_INVALID_NOISE, "inputs->noise.gumbel[%lld][%lld] is %g: may be neither NaN nor +infinity",
+                             (long long)(j / width), (long long)(j % width), value);
+    }
+    if (!call->x) return GURN_SUCCESS;
+    double slack = in->relaxation == GURN_SOFT ? 1.0 : 0.0; /* in soft mode the last class may be a fraction outside */
+    for (int64_t b = 0; b < in->rows; b++)
+        for (int64_t c = 0; c < classes; c++) {
+            double value = element(call->x, plan->dtype, b * classes + c);
+            if (!(value >= -slack && value <= plan->m[c] + slack))
+                return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is %g: must be in 0..%d", (long long)b, (long long)c, value,
+                                 (int)plan->m[c]);
+        }
+    return GURN_SUCCESS;
+}
+
+static gurn_status cpu_mvhg_forward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call) {
+    gurn_mvhg_job job = make_job(context, plan, &call->in);
+    job.out = call->out;
+    job.workspace = call->workspace;
+    kernels_of(context)->mvhg_forward(&job);
+    return GURN_SUCCESS;
+}
+
+static gurn_status cpu_mvhg_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call) {
+    gurn_mvhg_job job = make_job(context, plan, &call->in);
+    job.x = call->x;
+    job.upstream = call->upstream;
+    job.grad = call->grad;
+    job.workspace = call->workspace;
+    kernels_of(context)->mvhg_backward(&job);
+    return GURN_SUCCESS;
+}
+
+const gurn_backend gurn_backend_cpu = {GURN_DEVICE_CPU,  cpu_open,       cpu_close,        cpu_plan_upload,  cpu_plan_free,
+                                       cpu_mvhg_bytes, cpu_mvhg_check, cpu_mvhg_forward, cpu_mvhg_backward};

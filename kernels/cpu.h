@@ -1,0 +1,46 @@
+/* What host/ asks of the CPU kernels: one table of functions for each instruction-set level (*_cpu.c, compiled once a level). */
+#ifndef GURN_CPU_H
+#define GURN_CPU_H
+
+#include "gumbelurn.h"
+#include "plan.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The name of a function of this level: GURN_NAME(f) is gurn_f_avx2 and so on. */
+#define GURN_PASTE_(a, b) gurn_##a##_##b
+#define GURN_PASTE(a, b) GURN_PASTE_(a, b)
+#define GURN_NAME(name) GURN_PASTE(name, GURN_LEVEL)
+
+/* One MVHG call, validated. In forward x, upstream and grad are unused; in backward out is. */
+typedef struct gurn_mvhg_job {
+    const gurn_plan_view *view;
+    gurn_dtype dtype;
+    gurn_chain chain;
+    int32_t max_m; /* largest class */
+    int threads;
+    gurn_mvhg_inputs in; /* tau > 0, order set */
+    gurn_mvhg_outputs out;
+    const void *x;
+    gurn_mvhg_upstream upstream;
+    gurn_mvhg_gradients grad;
+    void *workspace;
+} gurn_mvhg_job;
+
+typedef struct gurn_cpu_kernels {
+    gurn_isa isa;
+    const char *name;
+    size_t (*mvhg_bytes)(const gurn_mvhg_job *job, int backward);
+    void (*mvhg_forward)(const gurn_mvhg_job *job);
+    void (*mvhg_backward)(const gurn_mvhg_job *job);
+} gurn_cpu_kernels;
+
+extern const gurn_cpu_kernels gurn_cpu_portable, gurn_cpu_avx2, gurn_cpu_avx512, gurn_cpu_neon;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

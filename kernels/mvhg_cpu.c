@@ -1,0 +1,382 @@
+/*
+ * The MVHG chain on the CPU: forward and fused backward of a batch (gumbelurn.h; mathematics in mvhg.h).
+ *
+ * Work: OpenMP over tiles of 16 rows. Memory: O(C) a thread and one window of noise; what is asked for is written, nothing else is
+ * stored. Determinism: every row is computed alone; a gradient summed over rows is summed within each tile in row order,
+ * then over tiles in order, whatever the number of threads.
+ *
+ * float32 draws with generated noise take the fast path (mvhg_sweep.h), everything else the general one (mvhg_general_cpu.c).
+ */
+#include <stdlib.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "mvhg_sweep.h"
+
+#define GURN_STRING_(a) #a
+#define GURN_STRING(a) GURN_STRING_(a)
+#define GURN_LEVEL_NAME GURN_STRING(GURN_LEVEL)
+#if V_LANES == 16
+#define GURN_LEVEL_ISA GURN_ISA_AVX512
+#elif V_LANES == 8
+#define GURN_LEVEL_ISA GURN_ISA_AVX2
+#elif defined(__ARM_FEATURE_FMA)
+#define GURN_LEVEL_ISA GURN_ISA_NEON
+#else
+#define GURN_LEVEL_ISA GURN_ISA_PORTABLE
+#endif
+
+static size_t thread_index(void) {
+#ifdef _OPENMP
+    return (size_t)omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+static size_t padded(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+
+static bool is_fast(const gurn_mvhg_job *job, bool backward) {
+    return job->dtype == GURN_FLOAT32 && job->in.relaxation == GURN_HARD && job->in.noise.kind == GURN_NOISE_PHILOX &&
+           (!backward || job->in.tau <= GURN_FAST_TAU);
+}
+
+size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p, gurn_scratch *scratch) {
+    size_t at = 0, steps = (size_t)job->view->classes * GURN_TILE, width = (size_t)job->max_m + 1;
+    gurn_scratch s = {0};
+#define GURN_CUT(field, count)                           \
+    do {                                                 \
+        if (p) s.field = (void *)(p + at);               \
+        at += padded((size_t)(count) * sizeof *s.field); \
+    } while (0)
+    GURN_CUT(lambda, steps);
+    if (backward) {
+        GURN_CUT(left, steps);
+        GURN_CUT(log_omega, steps);
+    }
+    if (is_fast(job, backward)) {
+        GURN_CUT(words, GURN_PHILOX_ROOM(width + 32));
+        if (backward) GURN_CUT(extra, width + 64);
+    } else {
+        GURN_CUT(cost, width);
+        GURN_CUT(race, width);
+        GURN_CUT(extra64, width);
+    }
+#undef GURN_CUT
+    if (scratch) *scratch = s;
+    return at;
+}
+
+static int64_t tile_count(int64_t rows) { return rows / GURN_TILE + (rows % GURN_TILE != 0); }
+
+/* Workspace: scratch of every thread, then (backward, shared omega) each tile's share of the gradient [tiles][C]. */
+static size_t mvhg_bytes(const gurn_mvhg_job *job, int backward) {
+    size_t bytes = (size_t)job->threads * GURN_NAME(mvhg_scratch)(job, backward != 0, NULL, NULL);
+    if (backward && job->in.log_omega_stride == 0)
+        bytes += (size_t)tile_count(job->in.rows) * (size_t)job->view->classes * sizeof(double);
+    return bytes;
+}
+
+/* lambda[C][GURN_TILE] of `rows` rows from row b on; lanes beyond the rows repeat the last. Places are walked from last to first. */
+static void tile_lambda(const gurn_mvhg_job *job, int64_t b, int rows, double *lambda) {
+    const gurn_plan_view *view = job->view;
+    v_f64 rest[GURN_TILE / V_HALF];
+    for (int v = 0; v < GURN_TILE / V_HALF; v++) rest[v] = v_splat64(-INFINITY);
+    for (int32_t i = view->classes - 1; i >= 0; i--) {
+        const gurn_step *step = &view->steps[i];
+        double log2_omega[GURN_TILE];
+        for (int r = 0; r < GURN_TILE; r++)
+            log2_omega[r] = gurn_real(job->in.log_omega, job->dtype,
+                                      (b + (r < rows ? r : rows - 1)) * job->in.log_omega_stride + job->in.order[i]) * GURN_LOG2E;
+        for (int v = 0; v < GURN_TILE / V_HALF; v++) {
+            v_f64 own = v_f64_load(log2_omega + v * V_HALF), value = v_splat64(0.0);
+            if (step->m_rest > 0) value = v_merged_lambda(own, rest[v], step->log2_m_rest);
+            if (step->m > 0) rest[v] = v_log2_add(rest[v], own + v_splat64(step->log2_m));
+            v_f64_store(lambda + (int64_t)i * GURN_TILE + v * V_HALF, value);
+        }
+    }
+}
+
+/*
+ * Window, reference and fixed-point lambda of every row of a tile at one step; left is set. bits: how far above the mode's cost a count
+ * may lie and still matter.
+ */
+static void tile_setup(const gurn_step *step, const double *lambda, float bits, gurn_tile_step *t) {
+    double root[GURN_TILE];
+    float slope[2][GURN_TILE], limit[2][GURN_TILE], mode[GURN_TILE], left[GURN_TILE];
+    int32_t k0[GURN_TILE];
+    for (int r = 0; r < GURN_TILE; r += V_HALF) {
+        double n[V_HALF];
+        for (int l = 0; l < V_HALF; l++) n[l] = t->left[r + l];
+        v_f64_store(root + r, v_mode_root(step->m, step->m_rest, v_f64_load(n), v_f64_load(lambda + r)));
+    }
+    for (int r = 0; r < GURN_TILE; r++) {
+        gurn_support s = gurn_support_hard(step->m, step->m_rest, t->left[r]);
+        const int32_t *own = step->own.fixed, *rest = step->rest.fixed + (step->m_rest - t->left[r]);
+        t->lambda[r] = gurn_fixed_lambda(lambda[r]);
+        int32_t k = root[r] < s.low ? s.low : root[r] > s.high ? s.high : (int32_t)root[r];
+        /* The root is right to within rounding: a step or none leads to the mode by the table itself. */
+        uint32_t cost = gurn_cost_fixed(own, rest, t->lambda[r], k);
+        int32_t up = INT32_MAX, down = INT32_MAX;
+        while (k < s.high && (up = (int32_t)(gurn_cost_fixed(own, rest, t->lambda[r], k + 1) - cost)) < 0) cost += (uint32_t)up, k++;
+        while (k > s.low && (down = (int32_t)(gurn_cost_fixed(own, rest, t->lambda[r], k - 1) - cost)) < 0) {
+            cost += (uint32_t)down;
+            up = -down;
+            k--;
+        }
+        k0[r] = k;
+        t->reference[r] = cost & 0xFF800000u;
+        slope[0][r] = (float)up * 0x1p-23f;
+        slope[1][r] = (float)down * 0x1p-23f;
+        limit[0][r] = (float)(s.high - k);
+        limit[1][r] = (float)(k - s.low);
+        mode[r] = (float)k;
+        left[r] = (float)t->left[r];
+    }
+    for (int r = 0; r < GURN_TILE; r += V_LANES) {
+        v_f32 k = v_f32_load(mode + r), n = v_f32_load(left + r);
+        v_f32 m_k = v_splat32((float)step->m) - k, n_k = n - k, rest_k = v_splat32((float)step->m_rest) - n_k;
+        v_f32 right = v_window_reach(v_f32_load(slope[0] + r), m_k, n_k, k, rest_k, v_f32_load(limit[0] + r), bits);
+        v_f32 wrong = v_window_reach(v_f32_load(slope[1] + r), k, rest_k, m_k, n_k, v_f32_load(limit[1] + r), bits);
+        float reach[2][V_LANES];
+        v_f32_store(reach[0], right);
+        v_f32_store(reach[1], wrong);
+        for (int l = 0; l < V_LANES; l++) {
+            t->high[r + l] = k0[r + l] + (int32_t)reach[0][l];
+            t->low[r + l] = k0[r + l] - (int32_t)reach[1][l];
+        }
+    }
+}
+
+static gurn_philox_row row_noise(const gurn_mvhg_job *job, int64_t b) {
+    const gurn_noise *noise = &job->in.noise;
+    uint64_t seed = noise->device_seed_offset ? noise->device_seed_offset[0] : noise->seed;
+    uint64_t offset = noise->device_seed_offset ? noise->device_seed_offset[1] : noise->offset;
+    gurn_philox_row at = {{(uint32_t)seed, (uint32_t)(seed >> 32)}, 0, offset + noise->row0 + (uint64_t)b};
+    return at;
+}
+
+/* The sweep of row r of a tile, with its noise drawn. */
+static gurn_sweep row_sweep(const gurn_step *step, const gurn_tile_step *t, int r, gurn_philox_row at, uint32_t *words) {
+    int32_t first = t->low[r] & ~15;
+    gurn_philox_fill(words, (uint32_t)first >> 2, (t->high[r] | 15) + 1 - first, at);
+    gurn_sweep s = {step->own.fixed, step->rest.fixed + (step->m_rest - t->left[r]), t->low[r], t->high[r], t->reference[r],
+                    t->lambda[r], words};
+    return s;
+}
+
+/* --------------------------------------------------------------------------------------------------------- forward --- */
+
+/* One-hots and filled masks of a row's counts. */
+static void write_one_hots(const gurn_mvhg_job *job, int64_t b, int32_t cls, int32_t x) {
+    int64_t width = job->view->offset[job->view->classes], begin = b * width + job->view->offset[cls];
+    int64_t m = job->view->offset[cls + 1] - job->view->offset[cls] - 1;
+    for (int64_t k = 0; job->out.y && k <= m; k++) gurn_set_real(job->out.y, job->dtype, begin + k, k == x);
+    for (int64_t k = 0; job->out.mask && k <= m; k++) gurn_set_real(job->out.mask, job->dtype, begin + k, k <= x);
+}
+
+static void fast_tile_forward(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch) {
+    const gurn_plan_view *view = job->view;
+    bool with_p = job->out.log_p != NULL;
+    gurn_tile_step t;
+    double log2_p[GURN_TILE] = {0};
+    for (int r = 0; r < GURN_TILE; r++) t.left[r] = gurn_row_n(&job->in, b + (r < rows ? r : rows - 1));
+    for (int32_t i = 0; i < view->classes; i++) {
+        const gurn_step *step = &view->steps[i];
+        int32_t cls = job->in.order[i];
+        float p[GURN_TILE], cost[GURN_TILE];
+        if (step->m_rest > 0) tile_setup(step, scratch->lambda + (int64_t)i * GURN_TILE, GURN_RACE_BITS, &t);
+        for (int r = 0; r < rows; r++) {
+            int32_t x;
+            p[r] = 1.0f;
+            cost[r] = 0.0f;
+            if (step->m_rest == 0) {
+                x = t.left[r]; /* the class takes what is left */
+            } else if (t.low[r] == t.high[r]) {
+                x = t.low[r];
+            } else {
+                gurn_philox_row at = row_noise(job, b + r);
+                at.tag = gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)cls);
+                gurn_sweep s = row_sweep(step, &t, r, at, scratch->words);
+                x = with_p ? gurn_sweep_race(&s, true, &p[r]) : gurn_sweep_race(&s, false, NULL);
+                cost[r] = (float)(int32_t)(gurn_cost_fixed(s.own, s.rest, s.lambda, x) - s.reference) * 0x1p-23f;
+            }
+            if (job->out.x) ((float *)job->out.x)[(b + r) * view->classes + cls] = (float)x;
+            if (job->out.y || job->out.mask) write_one_hots(job, b + r, cls, x);
+            t.left[r] -= x;
+        }
+        if (with_p)
+            for (int r = 0; r < rows; r++) log2_p[r] -= cost[r] + s_log2_64(p[r]);
+    }
+    for (int r = 0; r < rows && with_p; r++) ((float *)job->out.log_p)[b + r] = (float)(log2_p[r] * GURN_LN2);
+}
+
+/* -------------------------------------------------------------------------------------------------------- backward --- */
+
+/* dy_k + sum_{j<=k} dmask_j over the window, up to a constant. */
+static void window_extra(const gurn_mvhg_job *job, int64_t b, int32_t cls, int32_t low, int32_t high, float *extra) {
+    int64_t width = job->view->offset[job->view->classes], begin = b * width + job->view->offset[cls];
+    const float *y = job->upstream.y, *mask = job->upstream.mask;
+    int32_t first = low & ~15;
+    double sum = 0.0;
+    for (int32_t k = first; k <= (high | 15); k++) {
+        bool inside = k >= low && k <= high;
+        if (inside && mask) sum += mask[begin + k];
+        extra[k - first] = inside ? (float)(sum + (y ? y[begin + k] : 0.0f)) : 0.0f;
+    }
+}
+
+/* From the steps' gradients of a tile (scratch->log_omega) to what was asked for; mvhg.h, gurn_merged_share. */
+static void finish_tile(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch, const double *tau,
+                        double *shared) {
+    const gurn_plan_view *view = job->view;
+    if (job->grad.tau)
+        for (int r = 0; r < rows; r++) gurn_set_real(job->grad.tau, job->dtype, b + r, tau[r]);
+    if (!job->grad.log_omega) return;
+    double passed[GURN_TILE] = {0};
+    for (int32_t i = 0; i < view->classes; i++) {
+        const gurn_step *step = &view->steps[i];
+        double sum = 0.0;
+        for (int r = 0; r < rows; r++) {
+            double own = scratch->log_omega[(int64_t)i * GURN_TILE + r], share = step->m > 0 ? 1.0 : 0.0;
+            if (step->m > 0 && step->m_rest > 0)
+                share = gurn_merged_share(step->log2_m, step->log2_m_rest, scratch->lambda[(int64_t)i * GURN_TILE + r]);
+            double gradient = own - passed[r] * share;
+            passed[r] = passed[r] * (1.0 - share) + own;
+            sum += gradient;
+            if (!shared) gurn_set_real(job->grad.log_omega, job->dtype, (b + r) * view->classes + job->in.order[i], gradient);
+        }
+        if (shared) shared[job->in.order[i]] = sum;
+    }
+}
+
+static void fast_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch, double *shared) {
+    const gurn_plan_view *view = job->view;
+    int32_t classes = view->classes;
+    const float *x_given = job->x, *dx_given = job->upstream.x, *dlog_p = job->upstream.log_p;
+    bool with_extra = job->upstream.y || job->upstream.mask, with_tau = job->grad.tau != NULL, with_log_p = dlog_p != NULL;
+    bool tau_one = job->in.tau == 1.0;
+    double inv_tau = 1.0 / job->in.tau, tail[GURN_TILE], tau[GURN_TILE] = {0}; /* tail: gradient to every x of an earlier step */
+    gurn_tile_step t;
+
+    for (int r = 0; r < GURN_TILE; r++) {
+        int64_t row = b + (r < rows ? r : rows - 1);
+        int32_t left = gurn_row_n(&job->in, row);
+        for (int32_t i = 0; i < classes; i++) {
+            scratch->left[(int64_t)i * GURN_TILE + r] = left;
+            left -= (int32_t)x_given[row * classes + job->in.order[i]];
+        }
+        tail[r] = 0.0;
+    }
+    for (int32_t i = classes - 1; i >= 0; i--) {
+        const gurn_step *step = &view->steps[i];
+        int32_t cls = job->in.order[i];
+        memcpy(t.left, scratch->left + (int64_t)i * GURN_TILE, sizeof t.left);
+        if (step->m_rest > 0)
+            tile_setup(step, scratch->lambda + (int64_t)i * GURN_TILE, GURN_RELAXED_BITS(job->in.tau), &t);
+        for (int r = 0; r < rows; r++) {
+            int64_t row = b + r;
+            int32_t x = (int32_t)x_given[row * classes + cls];
+            double dx = (dx_given ? dx_given[row * classes + cls] : 0.0) + tail[r];
+            double *log_omega = &scratch->log_omega[(int64_t)i * GURN_TILE + r];
+            *log_omega = 0.0;
+            if (step->m_rest == 0) { /* x is what the others leave: what reaches it is taken from each of them */
+                if (step->m > 0)
+                    tail[r] = -(dx + gurn_taker_pull(job->upstream.y, job->upstream.mask, job->dtype,
+                                                     row * view->offset[classes] + view->offset[cls], step->m, x));
+                continue;
+            }
+            if (t.low[r] == t.high[r]) continue;
+            gurn_philox_row at = row_noise(job, row);
+            at.tag = gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)cls);
+            gurn_sweep s = row_sweep(step, &t, r, at, scratch->words);
+            if (with_extra) window_extra(job, row, cls, s.low, s.high, scratch->extra);
+            float weight = with_log_p ? dlog_p[row] : 0.0f;
+            gurn_pull g = {x, (float)dx, weight * -(float)GURN_LN2,
+                           (const float *)step->rest.psi + (step->m_rest - t.left[r]), scratch->extra, (float)inv_tau};
+            gurn_step_sums sums;
+            if (with_extra || with_tau)
+                sums = gurn_sweep_pull(&s, &g, false, true, true, with_extra ? true : false, true);
+            else if (!tau_one)
+                sums = gurn_sweep_pull(&s, &g, false, true, true, false, false);
+            else if (with_log_p)
+                sums = i > 0 ? gurn_sweep_pull(&s, &g, true, true, true, false, false)
+                             : gurn_sweep_pull(&s, &g, true, false, true, false, false);
+            else
+                sums = i > 0 ? gurn_sweep_pull(&s, &g, true, true, false, false, false)
+                             : gurn_sweep_pull(&s, &g, true, false, false, false, false);
+            gurn_step_gradient grad = gurn_step_finish(sums, inv_tau, weight, 0);
+            *log_omega = grad.log_omega;
+            tail[r] -= grad.n;
+            tau[r] += grad.tau;
+        }
+    }
+    finish_tile(job, b, rows, scratch, tau, shared);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- drivers --- */
+
+static void general_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch, double *shared) {
+    double tau[GURN_TILE] = {0};
+    for (int r = 0; r < rows; r++) {
+        gurn_philox_row at = row_noise(job, b + r);
+        GURN_NAME(mvhg_general_backward)(job, b + r, &at, scratch->lambda + r, scratch, scratch->log_omega + r, &tau[r]);
+    }
+    finish_tile(job, b, rows, scratch, tau, shared);
+}
+
+static void mvhg_forward(const gurn_mvhg_job *job) {
+    int64_t tiles = tile_count(job->in.rows);
+    size_t scratch_bytes = GURN_NAME(mvhg_scratch)(job, false, NULL, NULL);
+    bool fast = is_fast(job, false);
+#pragma omp parallel num_threads(job->threads)
+    {
+        gurn_scratch scratch;
+        GURN_NAME(mvhg_scratch)(job, false, (char *)job->workspace + thread_index() * scratch_bytes, &scratch);
+        bool shared = job->in.log_omega_stride == 0;
+        if (shared) tile_lambda(job, 0, 1, scratch.lambda);
+#pragma omp for schedule(static)
+        for (int64_t tile = 0; tile < tiles; tile++) {
+            int64_t b = tile * GURN_TILE;
+            int rows = job->in.rows - b < GURN_TILE ? (int)(job->in.rows - b) : GURN_TILE;
+            if (!shared) tile_lambda(job, b, rows, scratch.lambda);
+            if (fast) {
+                fast_tile_forward(job, b, rows, &scratch);
+            } else {
+                for (int r = 0; r < rows; r++) {
+                    gurn_philox_row at = row_noise(job, b + r);
+                    GURN_NAME(mvhg_general_forward)(job, b + r, &at, scratch.lambda + r, &scratch);
+                }
+            }
+        }
+    }
+}
+
+static void mvhg_backward(const gurn_mvhg_job *job) {
+    int64_t tiles = tile_count(job->in.rows);
+    int32_t classes = job->view->classes;
+    size_t scratch_bytes = GURN_NAME(mvhg_scratch)(job, true, NULL, NULL);
+    double *partial = (double *)((char *)job->workspace + (size_t)job->threads * scratch_bytes); /* [tiles][C] */
+    bool fast = is_fast(job, true), shared = job->in.log_omega_stride == 0;
+#pragma omp parallel num_threads(job->threads)
+    {
+        gurn_scratch scratch;
+        GURN_NAME(mvhg_scratch)(job, true, (char *)job->workspace + thread_index() * scratch_bytes, &scratch);
+        if (shared) tile_lambda(job, 0, 1, scratch.lambda);
+#pragma omp for schedule(static)
+        for (int64_t tile = 0; tile < tiles; tile++) {
+            int64_t b = tile * GURN_TILE;
+            int rows = job->in.rows - b < GURN_TILE ? (int)(job->in.rows - b) : GURN_TILE;
+            if (!shared) tile_lambda(job, b, rows, scratch.lambda);
+            (fast ? fast_tile_backward : general_tile_backward)(job, b, rows, &scratch, shared ? partial + tile * classes : NULL);
+        }
+    }
+    for (int32_t c = 0; shared && job->grad.log_omega && c < classes; c++) {
+        double sum = 0.0;
+        for (int64_t tile = 0; tile < tiles; tile++) sum += partial[tile * classes + c];
+        gurn_set_real(job->grad.log_omega, job->dtype, c, sum);
+    }
+}
+
+const gurn_cpu_kernels GURN_PASTE(cpu, GURN_LEVEL) = {GURN_LEVEL_ISA, GURN_LEVEL_NAME, mvhg_bytes, mvhg_forward, mvhg_backward};
