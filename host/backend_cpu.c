@@ -1,4 +1,6 @@
-/* The CPU back end: which instruction set, how many threads, and a look at the data, which here is the host's to read. */
+/*
+ * The CPU back end: which instruction set, how many threads, and a look at the data, which here is the host's to read.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +20,9 @@ typedef struct level {
 static int find_levels(level *levels) {
     int count = 0;
 #ifdef GURN_HAVE_AVX512
-    levels[count++] = (level){&gurn_cpu_avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                                                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")};
+    levels[count++] =
+        (level){&gurn_cpu_avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")};
 #endif
 #ifdef GURN_HAVE_AVX2
     levels[count++] = (level){&gurn_cpu_avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")};
@@ -52,10 +55,11 @@ static gurn_status cpu_open(gurn_context *context, const gurn_context_options *o
     }
     const gurn_cpu_kernels *chosen = NULL;
     for (int l = 0; l < count && !chosen; l++)
-        if (levels[l].usable && (wanted == GURN_ISA_AUTO || levels[l].kernels->isa == wanted)) chosen = levels[l].kernels;
+        if (levels[l].usable && (wanted == GURN_ISA_AUTO || levels[l].kernels->isa == wanted))
+            chosen = levels[l].kernels;
     if (!chosen)
-        return gurn_fail(context, GURN_UNSUPPORTED, "%s asks for %s, which this machine or this build does not have", from,
-                         isa_name(wanted));
+        return gurn_fail(context, GURN_UNSUPPORTED, "%s asks for %s, which this machine or this build does not have",
+                         from, isa_name(wanted));
     context->cpu_kernels = chosen;
     context->info.isa = chosen->isa;
     context->info.threads = options->threads;
@@ -94,7 +98,8 @@ static gurn_mvhg_job make_job(const gurn_context *context, const gurn_plan *plan
 
 static const gurn_cpu_kernels *kernels_of(const gurn_context *context) { return context->cpu_kernels; }
 
-static size_t cpu_mvhg_bytes(const gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in, int backward) {
+static size_t cpu_mvhg_bytes(const gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in,
+                             int backward) {
     gurn_mvhg_job job = make_job(context, plan, in);
     return kernels_of(context)->mvhg_bytes(&job, backward);
 }
@@ -103,7 +108,9 @@ static double element(const void *p, gurn_dtype dtype, int64_t i) {
     return dtype == GURN_FLOAT32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
 }
 
-/* Everything that a call reads and a status can name. One pass over the small inputs; given noise is as large as it is. */
+/*
+ * Everything that a call reads and a status can name. One pass over the small inputs; given noise is as large as it is.
+ */
 static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call) {
     const gurn_mvhg_inputs *in = &call->in;
     int64_t classes = plan->classes, width = plan->offset[plan->classes];
@@ -112,17 +119,18 @@ static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, 
         for (int64_t c = 0; c < classes; c++) {
             double value = element(in->log_omega, plan->dtype, b * in->log_omega_stride + c);
             if (!isfinite(value))
-                return gurn_fail(context, GURN_INVALID_LOG_OMEGA, "inputs->log_omega[%lld][%lld] is %g: must be finite", (long long)b,
-                                 (long long)c, value);
+                return gurn_fail(context, GURN_INVALID_LOG_OMEGA, "inputs->log_omega[%lld][%lld] is %g: must be finite",
+                                 (long long)b, (long long)c, value);
         }
     for (int64_t b = 0; in->n_rows && b < in->rows; b++)
         if (in->n_rows[b] < 0 || in->n_rows[b] > plan->n_max)
-            return gurn_fail(context, GURN_INVALID_N, "inputs->n_rows[%lld] is %d: must be in 0..%d, the plan's n_max", (long long)b,
-                             (int)in->n_rows[b], (int)plan->n_max);
+            return gurn_fail(context, GURN_INVALID_N, "inputs->n_rows[%lld] is %d: must be in 0..%d, the plan's n_max",
+                             (long long)b, (int)in->n_rows[b], (int)plan->n_max);
     for (int64_t j = 0; in->noise.kind == GURN_NOISE_GIVEN && j < in->rows * width; j++) {
         double value = element(in->noise.gumbel, plan->dtype, j);
         if (isnan(value) || value == INFINITY)
-            return gurn_fail(context, GURN_INVALID_NOISE, "inputs->noise.gumbel[%lld][%lld] is %g: may be neither NaN nor +infinity",
+            return gurn_fail(context, GURN_INVALID_NOISE,
+                             "inputs->noise.gumbel[%lld][%lld] is %g: may be neither NaN nor +infinity",
                              (long long)(j / width), (long long)(j % width), value);
     }
     if (!call->x) return GURN_SUCCESS;
@@ -131,8 +139,8 @@ static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, 
         for (int64_t c = 0; c < classes; c++) {
             double value = element(call->x, plan->dtype, b * classes + c);
             if (!(value >= -slack && value <= plan->m[c] + slack))
-                return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is %g: must be in 0..%d", (long long)b, (long long)c, value,
-                                 (int)plan->m[c]);
+                return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is %g: must be in 0..%d", (long long)b,
+                                 (long long)c, value, (int)plan->m[c]);
         }
     return GURN_SUCCESS;
 }
@@ -155,5 +163,6 @@ static gurn_status cpu_mvhg_backward(gurn_context *context, const gurn_plan *pla
     return GURN_SUCCESS;
 }
 
-const gurn_backend gurn_backend_cpu = {GURN_DEVICE_CPU,  cpu_open,       cpu_close,        cpu_plan_upload,  cpu_plan_free,
-                                       cpu_mvhg_bytes, cpu_mvhg_check, cpu_mvhg_forward, cpu_mvhg_backward};
+const gurn_backend gurn_backend_cpu = {GURN_DEVICE_CPU, cpu_open,         cpu_close,
+                                       cpu_plan_upload, cpu_plan_free,    cpu_mvhg_bytes,
+                                       cpu_mvhg_check,  cpu_mvhg_forward, cpu_mvhg_backward};

@@ -1,4 +1,7 @@
-/* What the files of host/ share: the context, the plan, and the table of functions that makes a back end. No mathematics. */
+/*
+ * What the files of host/ share: the context, the plan, and the table of functions that makes a back end. No
+ * mathematics.
+ */
 #ifndef GURN_HOST_INTERNAL_H
 #define GURN_HOST_INTERNAL_H
 
@@ -20,8 +23,8 @@ typedef struct gurn_mvhg_call {
 } gurn_mvhg_call;
 
 /*
- * A back end: how one kind of device does each thing. Arguments are valid when a function is called. Each returns a status and,
- * on failure, has put its message into the context with gurn_fail().
+ * A back end: how one kind of device does each thing. Arguments are valid when a function is called. Each returns a
+ * status and, on failure, has put its message into the context with gurn_fail().
  */
 typedef struct gurn_backend {
     gurn_device device;
@@ -60,7 +63,8 @@ struct gurn_plan {
     int32_t *order;  /* [C], host */
     int64_t *offset; /* [C + 1], host: position of each class in the ragged width */
     size_t bytes;    /* held by the tables */
-    gurn_plan_view host; /* the tables in host memory, in host_storage; plan_upload may free them and set host_storage to NULL */
+    gurn_plan_view
+        host; /* the tables in host memory, in host_storage; plan_upload may free them and set host_storage to NULL */
     void *host_storage;
     gurn_plan_view view; /* what kernels read: device memory */
     void *storage;       /* the back end's own memory, NULL if it has none; plan_free is called when it is set */
@@ -70,7 +74,8 @@ struct gurn_plan {
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
-gurn_status gurn_fail(gurn_context *context, gurn_status status, const char *format, ...);
+gurn_status
+gurn_fail(gurn_context *context, gurn_status status, const char *format, ...);
 
 #ifdef __cplusplus
 }

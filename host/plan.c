@@ -15,7 +15,8 @@ static int is_permutation(const int32_t *order, int32_t classes, char *seen) {
     return 1;
 }
 
-static gurn_status fill_plan(gurn_context *context, gurn_plan *plan, const int32_t *m, const gurn_plan_options *options) {
+static gurn_status fill_plan(gurn_context *context, gurn_plan *plan, const int32_t *m,
+                             const gurn_plan_options *options) {
     size_t classes = (size_t)plan->classes;
     plan->m = malloc(classes * sizeof *plan->m);
     plan->order = malloc(classes * sizeof *plan->order);
@@ -25,7 +26,8 @@ static gurn_status fill_plan(gurn_context *context, gurn_plan *plan, const int32
     if (!plan->m || !plan->order || !plan->offset || !seen) {
         status = gurn_fail(context, GURN_OUT_OF_MEMORY, "no memory for a plan of %d classes", (int)plan->classes);
     } else if (options->order && !is_permutation(options->order, plan->classes, seen)) {
-        status = gurn_fail(context, GURN_INVALID_ORDER, "options->order is not a permutation of 0..%d", (int)plan->classes - 1);
+        status = gurn_fail(context, GURN_INVALID_ORDER, "options->order is not a permutation of 0..%d",
+                           (int)plan->classes - 1);
     }
     free(seen);
     if (status != GURN_SUCCESS) return status;
@@ -44,8 +46,8 @@ static gurn_status fill_plan(gurn_context *context, gurn_plan *plan, const int32
     int with_rest = plan->chain == GURN_CHAIN_MERGED;
     if (gurn_plan_fill(plan->classes, m, plan->order, with_rest, psi_size, NULL, &plan->bytes, NULL) == 0)
         plan->host_storage = aligned_alloc(64, plan->bytes);
-    if (!plan->host_storage || gurn_plan_fill(plan->classes, m, plan->order, with_rest, psi_size, plan->host_storage, &plan->bytes,
-                                              &plan->host) != 0)
+    if (!plan->host_storage || gurn_plan_fill(plan->classes, m, plan->order, with_rest, psi_size, plan->host_storage,
+                                              &plan->bytes, &plan->host) != 0)
         return gurn_fail(context, GURN_OUT_OF_MEMORY, "no memory for the plan's tables (%zu bytes)", plan->bytes);
     return context->backend->plan_upload(context, plan);
 }
@@ -60,9 +62,11 @@ gurn_status gurn_plan_create(gurn_context *context, int32_t classes, const int32
     if (options) status = gurn_copy_sized(context, "options", &set, sizeof set, options);
     if (status != GURN_SUCCESS) return status;
     if (set.dtype != GURN_FLOAT32 && set.dtype != GURN_FLOAT64)
-        return gurn_fail(context, GURN_INVALID_ARGUMENT, "options->dtype is %d, which is no gurn_dtype", (int)set.dtype);
+        return gurn_fail(context, GURN_INVALID_ARGUMENT, "options->dtype is %d, which is no gurn_dtype",
+                         (int)set.dtype);
     if (set.chain != GURN_CHAIN_EXACT && set.chain != GURN_CHAIN_MERGED)
-        return gurn_fail(context, GURN_INVALID_ARGUMENT, "options->chain is %d, which is no gurn_chain", (int)set.chain);
+        return gurn_fail(context, GURN_INVALID_ARGUMENT, "options->chain is %d, which is no gurn_chain",
+                         (int)set.chain);
     if (classes < 1 || classes > GURN_MAX_CLASSES)
         return gurn_fail(context, GURN_INVALID_CLASSES, "classes is %d, outside 1..%d", (int)classes, GURN_MAX_CLASSES);
     if (!m) return gurn_fail(context, GURN_INVALID_ARGUMENT, "m is NULL");

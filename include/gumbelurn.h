@@ -51,7 +51,7 @@ extern "C" {
 
 struct CUstream_st; /* cudaStream_t is a pointer to this; no CUDA header is needed */
 
-/* ------------------------------------------------------------------------------------------------------------ status --- */
+/* ------------------------------------------------------------------------------------------------------- status --- */
 
 typedef enum gurn_status {
     GURN_SUCCESS = 0,
@@ -78,7 +78,7 @@ GURN_API const char *gurn_status_string(gurn_status status);
 /* The version of the library that is linked, as "major.minor.patch" (GURN_VERSION_STRING is that of the header). */
 GURN_API const char *gurn_version(void);
 
-/* ----------------------------------------------------------------------------------------------------------- context --- */
+/* ------------------------------------------------------------------------------------------------------ context --- */
 
 typedef enum gurn_device {
     GURN_DEVICE_AUTO = 0, /* CUDA when a device and a driver are there, else the CPU */
@@ -135,7 +135,7 @@ GURN_API gurn_status gurn_context_get_info(const gurn_context *context, gurn_con
 /* CUDA: sends later work to another stream. Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT; on a CPU context GURN_UNSUPPORTED. */
 GURN_API gurn_status gurn_context_set_stream(gurn_context *context, struct CUstream_st *stream);
 
-/* -------------------------------------------------------------------------------------------------------------- plan --- */
+/* --------------------------------------------------------------------------------------------------------- plan --- */
 
 typedef enum gurn_dtype {
     GURN_FLOAT32 = 0,
@@ -183,7 +183,7 @@ GURN_API int64_t gurn_plan_width(const gurn_plan *plan);
 GURN_API int64_t gurn_plan_offset(const gurn_plan *plan, int32_t c);
 GURN_API size_t gurn_plan_bytes(const gurn_plan *plan);
 
-/* ------------------------------------------------------------------------------------------------------------- noise --- */
+/* -------------------------------------------------------------------------------------------------------- noise --- */
 
 typedef enum gurn_noise_kind {
     GURN_NOISE_PHILOX = 0, /* Gumbel noise from Philox4x32-10, addressed as below */
@@ -211,7 +211,7 @@ typedef struct gurn_noise {
                                            last and of counts outside the support are not read. Else ignored */
 } gurn_noise;
 
-/* -------------------------------------------------------------------------------------------------------------- MVHG --- */
+/* --------------------------------------------------------------------------------------------------------- MVHG --- */
 
 typedef enum gurn_relaxation {
     GURN_HARD = 0, /* straight-through: hard values out, gradients of the relaxed values */
@@ -224,7 +224,8 @@ typedef enum gurn_relaxation {
  *     logit_i(k) = k log omega_i + R_i(r) - lgamma(k+1) - lgamma(m_i-k+1) - lgamma(r+1) - lgamma(m_R-r+1)
  *     x_i = argmax_k logit_i(k) + g_i(k),          y_i = softmax((logit_i + g_i) / tau)
  * over the support max(0, n_i - m_R) <= k <= min(m_i, n_i); merged chain R_i(r) = r log omega_R with [MVHG] Eq. 3; exact
- * chain R_i(r) = log S_{i+1}(r) - log C(m_R, r) with S the suffix sums of Eq. 1. The last class takes what is left.
+ * chain R_i(r) = log S_{i+1}(r) - log C(m_R, r) with S the suffix sums of Eq. 1. The last class (in the order; of those that
+ * have balls) takes what is left. In soft mode n_i and r are real, and the support is what 1/Gamma leaves: r > -1, r < m_R + 1.
  */
 typedef struct gurn_mvhg_inputs {
     size_t size;
@@ -242,9 +243,10 @@ typedef struct gurn_mvhg_inputs {
 /* What is wanted; NULL = not wanted, and then not computed. All in device memory. All NULL is allowed. */
 typedef struct gurn_mvhg_outputs {
     size_t size;
-    void *x;     /* real x[B][C]: counts; sum over c is n, 0 <= x <= m. Whole numbers when hard */
-    void *y;     /* real y[B][W]: relaxed one-hots (soft) or one-hots (hard). The class visited last, whose x is what the
-                    others leave, has y = max(0, 1 - |k - x|). Weights below 2^-24 of the largest may be written as 0 */
+    void *x;     /* real x[B][C]: counts; the sum over c is n. Hard: whole numbers, 0 <= x <= m. Soft: the last class, which
+                    takes what the others leave, may lie anywhere in (-1, m + 1) */
+    void *y;     /* real y[B][W]: relaxed one-hots (soft) or one-hots (hard). The last class has y = max(0, 1 - |k - x|).
+                    Weights below 2^-24 of the largest may be written as 0 */
     void *mask;  /* real mask[B][W]: mask_c(k) = sum_{k' >= k} y_c(k'), so mask_c(0) = 1 */
     void *log_p; /* real log_p[B]: sum over all but the last class of sum_k y_i(k) (logit_i(k) - logsumexp logit_i), in nats;
                     when hard the log-probability of x under the chain */
@@ -254,7 +256,8 @@ typedef struct gurn_mvhg_outputs {
 typedef struct gurn_mvhg_upstream {
     size_t size;
     const void *x;     /* real [B][C] */
-    const void *y;     /* real [B][W]; that of the last class reaches its x by central differences of its y */
+    const void *y;     /* real [B][W]; that of the last class reaches its x through max(0, 1 - |k - x|), at whole x by the
+                          central difference (one-sided at 0 and m); so does that of its mask */
     const void *mask;  /* real [B][W] */
     const void *log_p; /* real [B] */
 } gurn_mvhg_upstream;

@@ -1,4 +1,7 @@
-/* What host/ asks of the CPU kernels: one table of functions for each instruction-set level (*_cpu.c, compiled once a level). */
+/*
+ * What host/ asks of the CPU kernels: one table of functions for each instruction-set level (*_cpu.c, compiled once a
+ * level).
+ */
 #ifndef GURN_CPU_H
 #define GURN_CPU_H
 

@@ -1,6 +1,6 @@
 /*
- * log Gamma and digamma of a real argument, for soft mode, in C and in CUDA device code. Double, no libc lgamma (it writes
- * signgam). Arguments are counts plus one with a real part: z > 0.
+ * log Gamma and digamma of a real argument, for soft mode, in C and in CUDA device code. Double, no libc lgamma (it
+ * writes signgam). Arguments are counts plus one with a real part: z > 0.
  */
 #ifndef GURN_GAMMAMATH_H
 #define GURN_GAMMAMATH_H
@@ -12,7 +12,8 @@
 
 /*
  * log2 Gamma(z), z > 0: Stirling's series at z >= 10, below by Gamma(z) = Gamma(z + j) / (z (z+1) ... (z+j-1)).
- * The first term left out is 43867/244188/17... z^-17 < 2e-16 at z = 10. Absolute error below 1e-14 max(1, |log2 Gamma(z)|).
+ * The first term left out is 43867/244188/17... z^-17 < 2e-16 at z = 10. Absolute error below 1e-14 max(1, |log2
+ * Gamma(z)|).
  */
 GURN_FN double gurn_log2_gamma(double z) {
     double product = 1.0;

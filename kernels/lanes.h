@@ -1,8 +1,8 @@
 /*
  * The operations that logmath.h and philox.h are written in, for one lane: plain C, and CUDA device code.
  *
- * simd.h has the same operations for a vector of lanes. Every operation here is exactly rounded or exact, so that what is
- * computed with them has the same bits on every machine. Nothing that decides a draw may use anything else.
+ * simd.h has the same operations for a vector of lanes. Every operation here is exactly rounded or exact, so that what
+ * is computed with them has the same bits on every machine. Nothing that decides a draw may use anything else.
  */
 #ifndef GURN_LANES_H
 #define GURN_LANES_H

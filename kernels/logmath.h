@@ -1,4 +1,7 @@
-/* logmath_lanes.h for single lanes: s_exponential32, s_exp2_fixed, s_log2_64, s_exp2_64, ... in C and in CUDA device code. */
+/*
+ * logmath_lanes.h for single lanes: s_exponential32, s_exp2_fixed, s_log2_64, s_exp2_64, ... in C and in CUDA device
+ * code.
+ */
 #ifndef GURN_LOGMATH_H
 #define GURN_LOGMATH_H
 

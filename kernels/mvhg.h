@@ -1,19 +1,20 @@
 /*
- * The MVHG chain: what decides a draw, what a row's parameters are, and how gradients are put together from sums over a support.
- * Shared by mvhg_cpu.c and mvhg.cu, so that each formula stands once. Notation of DESIGN: [MVHG] Sutter et al., ICLR 2023.
+ * The MVHG chain: what decides a draw, what a row's parameters are, and how gradients are put together from sums over a
+ * support. Shared by mvhg_cpu.c and mvhg.cu, so that each formula stands once. Notation of DESIGN: [MVHG] Sutter et
+ * al., ICLR 2023.
  *
  * At place i of the order, own class of size m against the rest of size m_R, n left to draw, the support is
  * max(0, n - m_R) <= k <= min(m, n) and, in bits,
- *     cost(k) = T_m(k) + T_{m_R}(n - k) - k lambda  =  -log2 e (logit_i(k) + what does not depend on k).          ([MVHG] Eq. 7)
+ *     cost(k) = T_m(k) + T_{m_R}(n - k) - k lambda  =  -log2 e (logit_i(k) + what does not depend on k)    ([MVHG] Eq. 7)
  *
  * The race. With E(k) = -log2 u(k) (philox.h, logmath_lanes.h) and v(k) = E(k) 2^cost(k),
  *     argmin_k v(k) = argmax_k logit(k) + g(k),     softmax((logit + g) / tau)_k = v(k)^(-1/tau) / sum_j v(j)^(-1/tau).
  *
- * In float32, with generated noise, cost is an integer number of 2^-23 bit modulo 2^32, a sum of table entries and of the linear
- * term gurn_linear(); it is used as its distance from a reference that is a whole number of bits. Moving the reference by a bit
- * multiplies every v by exactly 2, so the draw depends neither on how the mode was found nor on which part of the
- * tails was looked at: all devices agree to the bit. Everything else (float64, soft, given noise or none) is
- * done in double: "the general path".
+ * In float32, with generated noise, cost is an integer number of 2^-23 bit modulo 2^32, a sum of table entries and of
+ * the linear term gurn_linear(); it is used as its distance from a reference that is a whole number of bits. Moving the
+ * reference by a bit multiplies every v by exactly 2, so the draw depends neither on how the mode was found nor on
+ * which part of the tails was looked at: all devices agree to the bit. Everything else (float64, soft, given noise or
+ * none) is done in double: "the general path".
  */
 #ifndef GURN_MVHG_H
 #define GURN_MVHG_H
@@ -26,15 +27,22 @@
 #define GURN_MAX_LAMBDA 200.0
 
 /*
- * Window of the race, in bits of cost above the mode's. Gumbel noise lies in [-3.14, 22.88] (u within 2^-33 of 0 and 1), so a
- * point more than 26.02 nats below the mode can not win; 26.4 nats leave room for the mode having been found to within rounding.
+ * Window of the race, in bits of cost above the mode's. Gumbel noise lies in [-3.14, 22.88] (u within 2^-33 of 0 and
+ * 1), so a point more than 26.02 nats below the mode can not win; 26.4 nats leave room for the mode having been found
+ * to within rounding.
  */
 #define GURN_RACE_BITS 38.1f
 /* A point tau * 24 bits further weighs less than 2^-24 of the winner in softmax((logit + g)/tau). */
 #define GURN_RELAXED_BITS(tau) (GURN_RACE_BITS + 24.0f * (float)(tau))
-/* Largest cost that enters 2^cost; beyond, a point's race value and weight are held at this one's (they decide nothing). */
+/*
+ * Largest cost that enters 2^cost; beyond, a point's race value and weight are held at this one's (they decide
+ * nothing).
+ */
 #define GURN_COST_CEILING (118 << 23)
-/* Relaxed values are computed in float32 up to this temperature: window * 2.2 stays below the 256 bits that fixed-point tables resolve. */
+/*
+ * Relaxed values are computed in float32 up to this temperature: window * 2.2 stays below the 256 bits that fixed-point
+ * tables resolve.
+ */
 #define GURN_FAST_TAU 2.0
 
 #define GURN_L(name) s_##name
@@ -51,11 +59,14 @@ GURN_FN int64_t gurn_fixed_lambda(double lambda) {
 }
 
 /*
- * The linear term k lambda in units of 2^-23 bit modulo 2^32, as block part + slope * (k & 15) for the 16 counts of an aligned block:
- * exact modular arithmetic for the block, lambda rounded to 2^-23 bit inside it. Off by less than 9 * 2^-23 bit.
+ * The linear term k lambda in units of 2^-23 bit modulo 2^32, as block part + slope * (k & 15) for the 16 counts of an
+ * aligned block: exact modular arithmetic for the block, lambda rounded to 2^-23 bit inside it. Off by less than 9 *
+ * 2^-23 bit.
  */
 GURN_FN uint32_t gurn_linear_slope(int64_t lambda) { return (uint32_t)(uint64_t)((lambda + (1 << 23)) >> 24); }
-GURN_FN uint32_t gurn_linear_block(int64_t lambda, int64_t k) { return (uint32_t)((uint64_t)((k >> 4) * 16) * (uint64_t)lambda >> 24); }
+GURN_FN uint32_t gurn_linear_block(int64_t lambda, int64_t k) {
+    return (uint32_t)((uint64_t)((k >> 4) * 16) * (uint64_t)lambda >> 24);
+}
 GURN_FN uint32_t gurn_linear(int64_t lambda, int64_t k) {
     return gurn_linear_block(lambda, k) + (uint32_t)(k & 15) * gurn_linear_slope(lambda);
 }
@@ -71,8 +82,8 @@ GURN_FN double gurn_cost_wide(const double *own, const double *rest, double lamb
 }
 
 /*
- * Soft mode: n, and so r = n - k, are real. 1/Gamma vanishes at r = -1 and r = m_R + 1, which are outside the support; so the law
- * is continuous in n. Own counts are whole numbers and keep their table.
+ * Soft mode: n, and so r = n - k, are real. 1/Gamma vanishes at r = -1 and r = m_R + 1, which are outside the support;
+ * so the law is continuous in n. Own counts are whole numbers and keep their table.
  */
 GURN_FN double gurn_cost_soft(const double *own, double m_rest, double lambda, int64_t k, double n) {
     double r = n - (double)k;
@@ -99,16 +110,16 @@ GURN_FN gurn_support gurn_support_soft(int32_t m, int32_t m_rest, double n) {
 }
 
 /*
- * Sums over the support of one step, from which its gradients follow (DESIGN 1.3). y_k = w_k / w, d_k = k - x, psi_k = d logit_k / dn
- * less its value at x, u_k the upstream gradient of y_k (any constant may be added), p_k the noise-free weights 2^-cost.
- * a_k = log2 v_k. Sums not asked for stay 0.
+ * Sums over the support of one step, from which its gradients follow (DESIGN 1.3). y_k = w_k / w, d_k = k - x, psi_k =
+ * d logit_k / dn less its value at x, u_k the upstream gradient of y_k (any constant may be added), p_k the noise-free
+ * weights 2^-cost. a_k = log2 v_k. Sums not asked for stay 0.
  */
 typedef struct gurn_step_sums {
-    double w, wu;           /* sum w, w u */
-    double wd, wdu;         /* sum w d, w d u */
-    double wpsi, wpsiu;     /* sum w psi, w psi u */
-    double wa, wau;         /* sum w a, w a u: for the temperature */
-    double p, pd, ppsi;     /* sum p, p d, p psi: for log_p */
+    double w, wu;       /* sum w, w u */
+    double wd, wdu;     /* sum w d, w d u */
+    double wpsi, wpsiu; /* sum w psi, w psi u */
+    double wa, wau;     /* sum w a, w a u: for the temperature */
+    double p, pd, ppsi; /* sum p, p d, p psi: for log_p */
 } gurn_step_sums;
 
 /*
@@ -140,9 +151,10 @@ GURN_FN gurn_step_gradient gurn_step_finish(gurn_step_sums s, double inv_tau, do
 }
 
 /*
- * From the steps' gradients G_i to d log omega in the merged chain. log omega_R = log sum_{j>i} omega_j m_j - log m_R spreads
- * -G_i over the later classes by omega_j m_j. With a_j = omega_j m_j / sum_{l>=j} omega_l m_l and Q_j what places before j send on,
- *     d log omega_j = G_j - Q_j a_j,     Q_{j+1} = Q_j (1 - a_j) + G_j,     Q_0 = 0;       at the last place a = 1, G = 0.
+ * From the steps' gradients G_i to d log omega in the merged chain. log omega_R = log sum_{j>i} omega_j m_j - log m_R
+ * spreads -G_i over the later classes by omega_j m_j. With a_j = omega_j m_j / sum_{l>=j} omega_l m_l and Q_j what places
+ * before j send on,
+ *     d log omega_j = G_j - Q_j a_j,     Q_{j+1} = Q_j (1 - a_j) + G_j,     Q_0 = 0;     at the last place a = 1, G = 0.
  * a_j = 1 / (1 + (m_R / m) 2^-lambda_j): no sum over classes is formed again, and nothing over- or underflows.
  */
 GURN_FN double gurn_merged_share(double log2_m, double log2_m_rest, double lambda) {

@@ -1,11 +1,12 @@
 /*
  * The MVHG chain on the CPU: forward and fused backward of a batch (gumbelurn.h; mathematics in mvhg.h).
  *
- * Work: OpenMP over tiles of 16 rows. Memory: O(C) a thread and one window of noise; what is asked for is written, nothing else is
- * stored. Determinism: every row is computed alone; a gradient summed over rows is summed within each tile in row order,
- * then over tiles in order, whatever the number of threads.
+ * Work: OpenMP over tiles of 16 rows. Memory: O(C) a thread and one window of noise; what is asked for is written,
+ * nothing else is stored. Determinism: every row is computed alone; a gradient summed over rows is summed within each
+ * tile in row order, then over tiles in order, whatever the number of threads.
  *
- * float32 draws with generated noise take the fast path (mvhg_sweep.h), everything else the general one (mvhg_general_cpu.c).
+ * float32 draws with generated noise take the fast path (mvhg_sweep.h), everything else the general one
+ * (mvhg_general_cpu.c).
  */
 #include <stdlib.h>
 #ifdef _OPENMP
@@ -78,7 +79,10 @@ static size_t mvhg_bytes(const gurn_mvhg_job *job, int backward) {
     return bytes;
 }
 
-/* lambda[C][GURN_TILE] of `rows` rows from row b on; lanes beyond the rows repeat the last. Places are walked from last to first. */
+/*
+ * lambda[C][GURN_TILE] of `rows` rows from row b on; lanes beyond the rows repeat the last. Places are walked from last
+ * to first.
+ */
 static void tile_lambda(const gurn_mvhg_job *job, int64_t b, int rows, double *lambda) {
     const gurn_plan_view *view = job->view;
     v_f64 rest[GURN_TILE / V_HALF];
@@ -88,7 +92,8 @@ static void tile_lambda(const gurn_mvhg_job *job, int64_t b, int rows, double *l
         double log2_omega[GURN_TILE];
         for (int r = 0; r < GURN_TILE; r++)
             log2_omega[r] = gurn_real(job->in.log_omega, job->dtype,
-                                      (b + (r < rows ? r : rows - 1)) * job->in.log_omega_stride + job->in.order[i]) * GURN_LOG2E;
+                                      (b + (r < rows ? r : rows - 1)) * job->in.log_omega_stride + job->in.order[i]) *
+                            GURN_LOG2E;
         for (int v = 0; v < GURN_TILE / V_HALF; v++) {
             v_f64 own = v_f64_load(log2_omega + v * V_HALF), value = v_splat64(0.0);
             if (step->m_rest > 0) value = v_merged_lambda(own, rest[v], step->log2_m_rest);
@@ -99,8 +104,8 @@ static void tile_lambda(const gurn_mvhg_job *job, int64_t b, int rows, double *l
 }
 
 /*
- * Window, reference and fixed-point lambda of every row of a tile at one step; left is set. bits: how far above the mode's cost a count
- * may lie and still matter.
+ * Window, reference and fixed-point lambda of every row of a tile at one step; left is set. bits: how far above the
+ * mode's cost a count may lie and still matter.
  */
 static void tile_setup(const gurn_step *step, const double *lambda, float bits, gurn_tile_step *t) {
     double root[GURN_TILE];
@@ -119,7 +124,8 @@ static void tile_setup(const gurn_step *step, const double *lambda, float bits, 
         /* The root is right to within rounding: a step or none leads to the mode by the table itself. */
         uint32_t cost = gurn_cost_fixed(own, rest, t->lambda[r], k);
         int32_t up = INT32_MAX, down = INT32_MAX;
-        while (k < s.high && (up = (int32_t)(gurn_cost_fixed(own, rest, t->lambda[r], k + 1) - cost)) < 0) cost += (uint32_t)up, k++;
+        while (k < s.high && (up = (int32_t)(gurn_cost_fixed(own, rest, t->lambda[r], k + 1) - cost)) < 0)
+            cost += (uint32_t)up, k++;
         while (k > s.low && (down = (int32_t)(gurn_cost_fixed(own, rest, t->lambda[r], k - 1) - cost)) < 0) {
             cost += (uint32_t)down;
             up = -down;
@@ -158,15 +164,21 @@ static gurn_philox_row row_noise(const gurn_mvhg_job *job, int64_t b) {
 }
 
 /* The sweep of row r of a tile, with its noise drawn. */
-static gurn_sweep row_sweep(const gurn_step *step, const gurn_tile_step *t, int r, gurn_philox_row at, uint32_t *words) {
+static gurn_sweep row_sweep(const gurn_step *step, const gurn_tile_step *t, int r, gurn_philox_row at,
+                            uint32_t *words) {
     int32_t first = t->low[r] & ~15;
     gurn_philox_fill(words, (uint32_t)first >> 2, (t->high[r] | 15) + 1 - first, at);
-    gurn_sweep s = {step->own.fixed, step->rest.fixed + (step->m_rest - t->left[r]), t->low[r], t->high[r], t->reference[r],
-                    t->lambda[r], words};
+    gurn_sweep s = {step->own.fixed,
+                    step->rest.fixed + (step->m_rest - t->left[r]),
+                    t->low[r],
+                    t->high[r],
+                    t->reference[r],
+                    t->lambda[r],
+                    words};
     return s;
 }
 
-/* --------------------------------------------------------------------------------------------------------- forward --- */
+/* ------------------------------------------------------------------------------------------------------ forward --- */
 
 /* One-hots and filled masks of a row's counts. */
 static void write_one_hots(const gurn_mvhg_job *job, int64_t b, int32_t cls, int32_t x) {
@@ -212,7 +224,7 @@ static void fast_tile_forward(const gurn_mvhg_job *job, int64_t b, int rows, con
     for (int r = 0; r < rows && with_p; r++) ((float *)job->out.log_p)[b + r] = (float)(log2_p[r] * GURN_LN2);
 }
 
-/* -------------------------------------------------------------------------------------------------------- backward --- */
+/* ----------------------------------------------------------------------------------------------------- backward --- */
 
 /* dy_k + sum_{j<=k} dmask_j over the window, up to a constant. */
 static void window_extra(const gurn_mvhg_job *job, int64_t b, int32_t cls, int32_t low, int32_t high, float *extra) {
@@ -245,19 +257,23 @@ static void finish_tile(const gurn_mvhg_job *job, int64_t b, int rows, const gur
             double gradient = own - passed[r] * share;
             passed[r] = passed[r] * (1.0 - share) + own;
             sum += gradient;
-            if (!shared) gurn_set_real(job->grad.log_omega, job->dtype, (b + r) * view->classes + job->in.order[i], gradient);
+            if (!shared)
+                gurn_set_real(job->grad.log_omega, job->dtype, (b + r) * view->classes + job->in.order[i], gradient);
         }
         if (shared) shared[job->in.order[i]] = sum;
     }
 }
 
-static void fast_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch, double *shared) {
+static void fast_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch,
+                               double *shared) {
     const gurn_plan_view *view = job->view;
     int32_t classes = view->classes;
     const float *x_given = job->x, *dx_given = job->upstream.x, *dlog_p = job->upstream.log_p;
-    bool with_extra = job->upstream.y || job->upstream.mask, with_tau = job->grad.tau != NULL, with_log_p = dlog_p != NULL;
+    bool with_extra = job->upstream.y || job->upstream.mask, with_tau = job->grad.tau != NULL,
+         with_log_p = dlog_p != NULL;
     bool tau_one = job->in.tau == 1.0;
-    double inv_tau = 1.0 / job->in.tau, tail[GURN_TILE], tau[GURN_TILE] = {0}; /* tail: gradient to every x of an earlier step */
+    double inv_tau = 1.0 / job->in.tau, tail[GURN_TILE],
+           tau[GURN_TILE] = {0}; /* tail: gradient to every x of an earlier step */
     gurn_tile_step t;
 
     for (int r = 0; r < GURN_TILE; r++) {
@@ -293,8 +309,12 @@ static void fast_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, co
             gurn_sweep s = row_sweep(step, &t, r, at, scratch->words);
             if (with_extra) window_extra(job, row, cls, s.low, s.high, scratch->extra);
             float weight = with_log_p ? dlog_p[row] : 0.0f;
-            gurn_pull g = {x, (float)dx, weight * -(float)GURN_LN2,
-                           (const float *)step->rest.psi + (step->m_rest - t.left[r]), scratch->extra, (float)inv_tau};
+            gurn_pull g = {x,
+                           (float)dx,
+                           weight * -(float)GURN_LN2,
+                           (const float *)step->rest.psi + (step->m_rest - t.left[r]),
+                           scratch->extra,
+                           (float)inv_tau};
             gurn_step_sums sums;
             if (with_extra || with_tau)
                 sums = gurn_sweep_pull(&s, &g, false, true, true, with_extra ? true : false, true);
@@ -315,13 +335,15 @@ static void fast_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, co
     finish_tile(job, b, rows, scratch, tau, shared);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- drivers --- */
+/* ------------------------------------------------------------------------------------------------------ drivers --- */
 
-static void general_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch, double *shared) {
+static void general_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch,
+                                  double *shared) {
     double tau[GURN_TILE] = {0};
     for (int r = 0; r < rows; r++) {
         gurn_philox_row at = row_noise(job, b + r);
-        GURN_NAME(mvhg_general_backward)(job, b + r, &at, scratch->lambda + r, scratch, scratch->log_omega + r, &tau[r]);
+        GURN_NAME(mvhg_general_backward)
+        (job, b + r, &at, scratch->lambda + r, scratch, scratch->log_omega + r, &tau[r]);
     }
     finish_tile(job, b, rows, scratch, tau, shared);
 }
@@ -369,7 +391,8 @@ static void mvhg_backward(const gurn_mvhg_job *job) {
             int64_t b = tile * GURN_TILE;
             int rows = job->in.rows - b < GURN_TILE ? (int)(job->in.rows - b) : GURN_TILE;
             if (!shared) tile_lambda(job, b, rows, scratch.lambda);
-            (fast ? fast_tile_backward : general_tile_backward)(job, b, rows, &scratch, shared ? partial + tile * classes : NULL);
+            (fast ? fast_tile_backward : general_tile_backward)(job, b, rows, &scratch,
+                                                                shared ? partial + tile * classes : NULL);
         }
     }
     for (int32_t c = 0; shared && job->grad.log_omega && c < classes; c++) {
@@ -379,4 +402,5 @@ static void mvhg_backward(const gurn_mvhg_job *job) {
     }
 }
 
-const gurn_cpu_kernels GURN_PASTE(cpu, GURN_LEVEL) = {GURN_LEVEL_ISA, GURN_LEVEL_NAME, mvhg_bytes, mvhg_forward, mvhg_backward};
+const gurn_cpu_kernels GURN_PASTE(cpu, GURN_LEVEL) = {GURN_LEVEL_ISA, GURN_LEVEL_NAME, mvhg_bytes, mvhg_forward,
+                                                      mvhg_backward};

@@ -2,8 +2,8 @@
  * What the CPU files of the MVHG chain share: scratch memory of a thread, and a tile of rows.
  *
  * Threads take tiles of GURN_TILE rows and walk the classes of a tile together (step-outer): parameters of a step are
- * computed for all rows of the tile at once, a vector of rows at a time; then each row's support is swept, a vector of counts
- * at a time.
+ * computed for all rows of the tile at once, a vector of rows at a time; then each row's support is swept, a vector of
+ * counts at a time.
  */
 #ifndef GURN_MVHG_CPU_H
 #define GURN_MVHG_CPU_H
@@ -23,31 +23,35 @@
 
 /* One step of a tile: where each row's support is swept, and with what. */
 typedef struct gurn_tile_step {
-    int32_t left[GURN_TILE];      /* n_i: still to draw */
-    int32_t low[GURN_TILE];       /* window: a part of the support that holds every count that can win or weigh */
+    int32_t left[GURN_TILE]; /* n_i: still to draw */
+    int32_t low[GURN_TILE];  /* window: a part of the support that holds every count that can win or weigh */
     int32_t high[GURN_TILE];
     uint32_t reference[GURN_TILE]; /* whole bits, near the mode's cost */
-    int64_t lambda[GURN_TILE];    /* fixed point */
+    int64_t lambda[GURN_TILE];     /* fixed point */
 } gurn_tile_step;
 
 /* A thread's scratch, cut from the workspace. */
 typedef struct gurn_scratch {
-    double *lambda;      /* [C][GURN_TILE]: base-2 log odds of every step of the tile's rows */
-    int32_t *left;       /* [C][GURN_TILE]: n_i of every step (backward) */
-    double *log_omega;   /* [C][GURN_TILE]: gradients (backward) */
-    uint32_t *words;     /* noise of one row's window, padded for vectors */
-    float *extra;        /* upstream of y and mask over one row's window (backward) */
+    double *lambda;                /* [C][GURN_TILE]: base-2 log odds of every step of the tile's rows */
+    int32_t *left;                 /* [C][GURN_TILE]: n_i of every step (backward) */
+    double *log_omega;             /* [C][GURN_TILE]: gradients (backward) */
+    uint32_t *words;               /* noise of one row's window, padded for vectors */
+    float *extra;                  /* upstream of y and mask over one row's window (backward) */
     double *cost, *race, *extra64; /* [max m + 1]: the general path */
 } gurn_scratch;
 
 /* Bytes of a thread's scratch; and its layout at p when scratch is not NULL. */
 size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p, gurn_scratch *scratch);
 
-/* One row by the general path; for tiles whose job is not for the fast one. Row b of the batch, lambda[C] strided by GURN_TILE. */
-void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at, const double *lambda,
-                                     const gurn_scratch *scratch);
-void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at, const double *lambda,
-                                      const gurn_scratch *scratch, double *log_omega, double *tau);
+/*
+ * One row by the general path; for tiles whose job is not for the fast one. Row b of the batch, lambda[C] strided by
+ * GURN_TILE.
+ */
+void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at,
+                                     const double *lambda, const gurn_scratch *scratch);
+void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at,
+                                      const double *lambda, const gurn_scratch *scratch, double *log_omega,
+                                      double *tau);
 
 GURN_FN double gurn_real(const void *p, gurn_dtype dtype, int64_t i) {
     return dtype == GURN_FLOAT32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
@@ -61,8 +65,8 @@ GURN_FN void gurn_set_real(void *p, gurn_dtype dtype, int64_t i, double value) {
 
 /*
  * Gradient that reaches x of the class that takes what is left, through its y = max(0, 1 - |k - x|) and its mask. With
- * U_k = dy_k + sum_{j<=k} dmask_j (0 outside 0..m): U_{f+1} - U_f, f = floor(x); at whole x the central difference, one-sided at 0 and m.
- * y, mask: the class's upstream rows, at element `begin`, or NULL.
+ * U_k = dy_k + sum_{j<=k} dmask_j (0 outside 0..m): U_{f+1} - U_f, f = floor(x); at whole x the central difference,
+ * one-sided at 0 and m. y, mask: the class's upstream rows, at element `begin`, or NULL.
  */
 GURN_FN double gurn_taker_pull(const void *y, const void *mask, gurn_dtype dtype, int64_t begin, int64_t m, double x) {
     int64_t down = (int64_t)floor(x), up = down + 1, from;
@@ -73,9 +77,11 @@ GURN_FN double gurn_taker_pull(const void *y, const void *mask, gurn_dtype dtype
     if (up <= down) return 0.0; /* m = 0 */
     double sum = 0.0, distance = (double)(up - down);
     bool beyond = up > m; /* x in (m, m + 1): only U_m is left */
-    if (y) sum += (beyond ? 0.0 : gurn_real(y, dtype, begin + up)) - (down < 0 ? 0.0 : gurn_real(y, dtype, begin + down));
+    if (y)
+        sum += (beyond ? 0.0 : gurn_real(y, dtype, begin + up)) - (down < 0 ? 0.0 : gurn_real(y, dtype, begin + down));
     from = beyond ? 0 : down + 1;
-    for (int64_t k = from; mask && k <= (beyond ? m : up); k++) sum += (beyond ? -1.0 : 1.0) * gurn_real(mask, dtype, begin + k);
+    for (int64_t k = from; mask && k <= (beyond ? m : up); k++)
+        sum += (beyond ? -1.0 : 1.0) * gurn_real(mask, dtype, begin + k);
     return sum / distance;
 }
 

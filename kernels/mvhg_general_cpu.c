@@ -1,18 +1,19 @@
 /*
- * The general path of the MVHG chain on the CPU: one row at a time in double arithmetic. It serves float64 plans, soft mode, noise
- * given or off, and gradients at temperatures beyond GURN_FAST_TAU.
+ * The general path of the MVHG chain on the CPU: one row at a time in double arithmetic. It serves float64 plans, soft
+ * mode, noise given or off, and gradients at temperatures beyond GURN_FAST_TAU.
  *
- * A step fills two arrays over its support: cost(k) in bits above the least, and race(k) = log2 v(k) = cost(k) + log2 E(k), or
- * cost(k) - g(k) log2 e where the noise is given. x = argmin race, ties to the smaller count; y = softmax(-ln 2 race / tau).
+ * A step fills two arrays over its support: cost(k) in bits above the least, and race(k) = log2 v(k) = cost(k) + log2
+ * E(k), or cost(k) - g(k) log2 e where the noise is given. x = argmin race, ties to the smaller count; y = softmax(-ln
+ * 2 race / tau).
  */
 #include "mvhg_cpu.h"
 
 typedef struct gurn_general_step {
     const gurn_step *step;
     int32_t place, cls;
-    double left;       /* n_i; whole unless soft */
+    double left; /* n_i; whole unless soft */
     double lambda;
-    gurn_support at;   /* what is visited: the support, or the window of it that matters */
+    gurn_support at; /* what is visited: the support, or the window of it that matters */
     bool soft;
 } gurn_general_step;
 
@@ -23,8 +24,11 @@ static gurn_support general_window(const gurn_general_step *g, gurn_support s, c
     double root = s_mode_root(m, m_rest, n, g->lambda);
     int32_t k = root < s.low ? s.low : root > s.high ? s.high : (int32_t)root;
     double up = 0.0, down = 0.0;
-    while (k < s.high && (up = gurn_cost_wide(own, rest, g->lambda, k + 1) - gurn_cost_wide(own, rest, g->lambda, k)) < 0.0) k++;
-    while (k > s.low && (down = gurn_cost_wide(own, rest, g->lambda, k - 1) - gurn_cost_wide(own, rest, g->lambda, k)) < 0.0) {
+    while (k < s.high &&
+           (up = gurn_cost_wide(own, rest, g->lambda, k + 1) - gurn_cost_wide(own, rest, g->lambda, k)) < 0.0)
+        k++;
+    while (k > s.low &&
+           (down = gurn_cost_wide(own, rest, g->lambda, k - 1) - gurn_cost_wide(own, rest, g->lambda, k)) < 0.0) {
         up = -down;
         k--;
     }
@@ -36,8 +40,8 @@ static gurn_support general_window(const gurn_general_step *g, gurn_support s, c
 }
 
 /* Fills cost and race from g->at.low on. bits: how much of the tails the caller needs, in bits. */
-static void general_fill(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *noise, gurn_general_step *g, float bits,
-                         const gurn_scratch *scratch) {
+static void general_fill(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *noise, gurn_general_step *g,
+                         float bits, const gurn_scratch *scratch) {
     const gurn_step *step = g->step;
     const gurn_noise *given = &job->in.noise;
     const double *rest = NULL;
@@ -86,14 +90,14 @@ static int32_t general_argmin(const gurn_general_step *g, const gurn_scratch *sc
 static double general_weight(double race, double least, double inv_tau) { return s_exp2_64((least - race) * inv_tau); }
 
 static gurn_general_step general_step(const gurn_mvhg_job *job, int32_t place, double left, const double *lambda) {
-    gurn_general_step g = {&job->view->steps[place], place, job->in.order[place], left, lambda[(int64_t)place * GURN_TILE], {0, 0},
-                           job->in.relaxation == GURN_SOFT};
+    gurn_general_step g = {&job->view->steps[place],           place,  job->in.order[place],           left,
+                           lambda[(int64_t)place * GURN_TILE], {0, 0}, job->in.relaxation == GURN_SOFT};
     return g;
 }
 
 /* y and mask of a class: zero outside low..high, weight[k - low] * scale inside. weight NULL: the hat of x. */
-static void general_write(const gurn_mvhg_job *job, int64_t b, const gurn_general_step *g, double x, const double *weight,
-                          double scale) {
+static void general_write(const gurn_mvhg_job *job, int64_t b, const gurn_general_step *g, double x,
+                          const double *weight, double scale) {
     int64_t begin = b * job->view->offset[job->view->classes] + job->view->offset[g->cls];
     double mask = 0.0;
     for (int64_t k = g->step->m; k >= 0; k--) {
@@ -104,8 +108,8 @@ static void general_write(const gurn_mvhg_job *job, int64_t b, const gurn_genera
     }
 }
 
-void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at, const double *lambda,
-                                     const gurn_scratch *scratch) {
+void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at,
+                                     const double *lambda, const gurn_scratch *scratch) {
     int32_t classes = job->view->classes;
     double left = gurn_row_n(&job->in, b), log_p = 0.0, inv_tau = 1.0 / job->in.tau;
     bool wants_one_hots = job->out.y || job->out.mask;
@@ -159,8 +163,9 @@ static void general_extra(const gurn_mvhg_job *job, int64_t b, const gurn_genera
 }
 
 /* Gradients of one step at upstream dx to its count and dlog_p to log_p. */
-static gurn_step_gradient general_pull(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at, gurn_general_step *g, double x,
-                                       double dx, double dlog_p, const gurn_scratch *scratch) {
+static gurn_step_gradient general_pull(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at,
+                                       gurn_general_step *g, double x, double dx, double dlog_p,
+                                       const gurn_scratch *scratch) {
     bool with_extra = job->upstream.y || job->upstream.mask;
     double inv_tau = 1.0 / job->in.tau;
     general_fill(job, b, at, g, GURN_RELAXED_BITS(job->in.tau), scratch);
@@ -183,7 +188,8 @@ static gurn_step_gradient general_pull(const gurn_mvhg_job *job, int64_t b, cons
         int32_t k = low + j;
         double a = scratch->race[j] - scratch->race[best];
         double w = s_exp2_64(-a * inv_tau), p = s_exp2_64(-scratch->cost[j]), d = k - centre;
-        double psi_k = g->soft ? gurn_cost_soft_psi(g->step->m_rest, k, g->left) : gurn_real(psi, job->dtype, shift + k);
+        double psi_k =
+            g->soft ? gurn_cost_soft_psi(g->step->m_rest, k, g->left) : gurn_real(psi, job->dtype, shift + k);
         double u = fma(dx, d, -GURN_LN2 * dlog_p * scratch->cost[j]);
         if (with_extra) u += scratch->extra64[j];
         psi_k -= psi_centre;
@@ -202,8 +208,9 @@ static gurn_step_gradient general_pull(const gurn_mvhg_job *job, int64_t b, cons
     return gurn_step_finish(s, inv_tau, dlog_p, g->soft);
 }
 
-void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at, const double *lambda,
-                                      const gurn_scratch *scratch, double *log_omega, double *tau) {
+void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at,
+                                      const double *lambda, const gurn_scratch *scratch, double *log_omega,
+                                      double *tau) {
     const gurn_plan_view *view = job->view;
     int32_t classes = view->classes;
     double left = gurn_row_n(&job->in, b), tail = 0.0, dlog_p = 0.0;

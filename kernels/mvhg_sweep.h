@@ -1,6 +1,6 @@
 /*
- * The two inner loops of the CPU path: one row, one step, float32, hard, generated noise. A loop runs over aligned blocks of 16
- * counts, V_LANES at a time; counts outside [low, high] are given the ceiling cost.
+ * The two inner loops of the CPU path: one row, one step, float32, hard, generated noise. A loop runs over aligned
+ * blocks of 16 counts, V_LANES at a time; counts outside [low, high] are given the ceiling cost.
  */
 #ifndef GURN_MVHG_SWEEP_H
 #define GURN_MVHG_SWEEP_H
@@ -23,7 +23,10 @@ GURN_FN v_i32 v_lane_index(void) {
     return lane;
 }
 
-/* Costs above the reference of the counts k .. k + V_LANES - 1, inside the window. slope: gurn_linear_slope of every lane's k & 15. */
+/*
+ * Costs above the reference of the counts k .. k + V_LANES - 1, inside the window. slope: gurn_linear_slope of every
+ * lane's k & 15.
+ */
 GURN_FN v_i32 gurn_sweep_cost(const gurn_sweep *s, int32_t k, uint32_t block, v_u32 slope, v_i32 count, bool edge) {
     v_u32 cost = (v_u32)v_i32_load(s->own + k) + (v_u32)v_i32_load(s->rest + k) - (slope + (block + s->reference));
     v_i32 distance = v_min_i32((v_i32)cost, v_splat_i32(GURN_COST_CEILING));
@@ -35,12 +38,13 @@ GURN_FN v_i32 gurn_sweep_cost(const gurn_sweep *s, int32_t k, uint32_t block, v_
 }
 
 typedef struct gurn_race {
-    v_f32 best;     /* least race value in each lane */
-    v_i32 count;    /* its count: the smallest, where several share it */
-    v_f32 p;        /* sum of 2^-cost */
+    v_f32 best;  /* least race value in each lane */
+    v_i32 count; /* its count: the smallest, where several share it */
+    v_f32 p;     /* sum of 2^-cost */
 } gurn_race;
 
-GURN_FN void gurn_race_block(const gurn_sweep *s, int32_t k, v_u32 slope_unit, bool edge, bool with_p, gurn_race *race) {
+GURN_FN void gurn_race_block(const gurn_sweep *s, int32_t k, v_u32 slope_unit, bool edge, bool with_p,
+                             gurn_race *race) {
     uint32_t block = gurn_linear_block(s->lambda, k);
     const uint32_t *words = s->words + (k - (s->low & ~15));
     for (int part = 0; part < 16; part += V_LANES) {
@@ -81,10 +85,10 @@ GURN_FN int32_t gurn_sweep_race(const gurn_sweep *s, bool with_p, float *p) {
 /* What the backward sweep forms its upstream gradient u_k from, and what it is asked to sum (DESIGN 1.3). */
 typedef struct gurn_pull {
     int32_t x;
-    float dx;             /* gradient to the count */
-    float dlog_p;         /* gradient to log_p, times -ln 2: to the cost of the relaxed winner */
-    const float *psi;     /* d logit / dn at k; read when with_psi */
-    const float *extra;   /* upstream of y and mask from count (low & ~15) on; read when with_extra */
+    float dx;           /* gradient to the count */
+    float dlog_p;       /* gradient to log_p, times -ln 2: to the cost of the relaxed winner */
+    const float *psi;   /* d logit / dn at k; read when with_psi */
+    const float *extra; /* upstream of y and mask from count (low & ~15) on; read when with_extra */
     float inv_tau;
 } gurn_pull;
 
@@ -121,8 +125,9 @@ GURN_FN v_f32 v_fast_exp2(v_f32 a) {
     return (v_f32)((v_u32)q + ((v_u32)shifted << 23));
 }
 
-GURN_FN void gurn_pull_block(const gurn_sweep *s, const gurn_pull *g, v_f32 inv_race_x, int32_t k, v_u32 slope_unit, bool edge,
-                             bool tau_one, bool with_psi, bool with_log_p, bool with_extra, bool with_tau, gurn_pull_sums *sum) {
+GURN_FN void gurn_pull_block(const gurn_sweep *s, const gurn_pull *g, v_f32 inv_race_x, int32_t k, v_u32 slope_unit,
+                             bool edge, bool tau_one, bool with_psi, bool with_log_p, bool with_extra, bool with_tau,
+                             gurn_pull_sums *sum) {
     uint32_t block = gurn_linear_block(s->lambda, k);
     int32_t at = k - (s->low & ~15);
     for (int part = 0; part < 16; part += V_LANES) {
@@ -171,11 +176,12 @@ GURN_FN void gurn_pull_block(const gurn_sweep *s, const gurn_pull *g, v_f32 inv_
     }
 }
 
-GURN_FN gurn_step_sums gurn_sweep_pull(const gurn_sweep *s, const gurn_pull *g, bool tau_one, bool with_psi, bool with_log_p,
-                                       bool with_extra, bool with_tau) {
+GURN_FN gurn_step_sums gurn_sweep_pull(const gurn_sweep *s, const gurn_pull *g, bool tau_one, bool with_psi,
+                                       bool with_log_p, bool with_extra, bool with_tau) {
     v_u32 slope_unit = (v_u32)v_splat_i32((int32_t)gurn_linear_slope(s->lambda));
     v_f32 inv_race_x = v_splat32(1.0f);
-    if (!(tau_one && !with_tau)) { /* the weight of x, the winner, is made 1 (of its neighbour in the window, were x not a draw) */
+    if (!(tau_one &&
+          !with_tau)) { /* the weight of x, the winner, is made 1 (of its neighbour in the window, were x not a draw) */
         int32_t x = g->x < s->low ? s->low : g->x > s->high ? s->high : g->x;
         int32_t cost = (int32_t)(gurn_cost_fixed(s->own, s->rest, s->lambda, x) - s->reference);
         cost = cost < GURN_COST_CEILING ? cost : GURN_COST_CEILING;

@@ -1,8 +1,8 @@
 /*
  * Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011), and where in its stream each piece of noise lives.
  *
- * The address of a word of noise (gumbelurn.h, gurn_noise): key = seed; counter = {k >> 2, tag, row low, row high}; word k & 3.
- * This is cuRAND's layout, with subsequence = row and offset = 4 * (counter.x + 2^32 counter.y).
+ * The address of a word of noise (gumbelurn.h, gurn_noise): key = seed; counter = {k >> 2, tag, row low, row high};
+ * word k & 3. This is cuRAND's layout, with subsequence = row and offset = 4 * (counter.x + 2^32 counter.y).
  */
 #ifndef GURN_PHILOX_H
 #define GURN_PHILOX_H
@@ -25,7 +25,8 @@ GURN_FN uint32_t gurn_stream_tag(uint32_t operation, uint32_t cls) { return oper
 
 #if defined(__CUDACC__) && defined(GURN_HAVE_CURAND_PHILOX)
 /* Compiled by nvcc the rounds are cuRAND's own (the including .cu file has included curand_philox4x32_x.h). */
-static __device__ __forceinline__ void gurn_philox4x32_10(const uint32_t ctr[4], const uint32_t key[2], uint32_t out[4]) {
+static __device__ __forceinline__ void gurn_philox4x32_10(const uint32_t ctr[4], const uint32_t key[2],
+                                                          uint32_t out[4]) {
     uint4 r = curand_Philox4x32_10(make_uint4(ctr[0], ctr[1], ctr[2], ctr[3]), make_uint2(key[0], key[1]));
     out[0] = r.x;
     out[1] = r.y;

@@ -18,10 +18,10 @@ typedef struct gurn_philox_row {
 /*
  * Writes the words of counts 4*counter .. 4*counter + words - 1, and up to 2 * GURN_PHILOX_STRIDE more.
  *
- * A counter lives in a 64-bit lane, whose low half is its word; the high half is rubbish that the 32 x 32 -> 64 multiplication does
- * not read. The first two rounds are cheap, since three of the four counter words are the same in all lanes. Two
- * vectors are in flight, for a round is a chain of a multiplication, a shift and two xors. Lanes hold the counters in the order that
- * makes the final interleaving one instruction.
+ * A counter lives in a 64-bit lane, whose low half is its word; the high half is rubbish that the 32 x 32 -> 64
+ * multiplication does not read. The first two rounds are cheap, since three of the four counter words are the same in
+ * all lanes. Two vectors are in flight, for a round is a chain of a multiplication, a shift and two xors. Lanes hold
+ * the counters in the order that makes the final interleaving one instruction.
  */
 GURN_FN void gurn_philox_fill(uint32_t *out, uint32_t counter, int32_t words, gurn_philox_row at) {
     uint64_t p1 = (uint64_t)GURN_PHILOX_M1 * (uint32_t)at.row;

@@ -21,8 +21,9 @@ static void *take(char *storage, size_t *at, size_t n) {
 static int32_t to_fixed(double bits) { return (int32_t)(uint32_t)(uint64_t)(int64_t)llrint(bits * 0x1p23); }
 
 /*
- * T_M outwards from its middle, where it is 0: T(k+1) = T(k) + log2((k+1) / (M-k)), summed with compensation. Each term has an
- * absolute error below 4e-15, so T is right to 1e-11 at M = 2e6, where a difference of lgamma would have lost 1e-8.
+ * T_M outwards from its middle, where it is 0: T(k+1) = T(k) + log2((k+1) / (M-k)), summed with compensation. Each term
+ * has an absolute error below 4e-15, so T is right to 1e-11 at M = 2e6, where a difference of lgamma would have lost
+ * 1e-8.
  */
 static void fill_table(int32_t m, int32_t *fixed, double *wide, void *psi, size_t psi_size) {
     int32_t middle = m / 2;
@@ -48,8 +49,8 @@ static void fill_table(int32_t m, int32_t *fixed, double *wide, void *psi, size_
     }
 }
 
-int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int with_rest, size_t psi_size, void *storage,
-                   size_t *bytes, gurn_plan_view *view) {
+int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int with_rest, size_t psi_size,
+                   void *storage, size_t *bytes, gurn_plan_view *view) {
     size_t at = 0, count = 0;
     int32_t *distinct = malloc(2 * (size_t)classes * sizeof *distinct);
     gurn_table *tables = malloc(2 * (size_t)classes * sizeof *tables);
@@ -97,7 +98,11 @@ int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int 
         for (int32_t i = classes - 1; i >= 0; i--) {
             int32_t own = m[order[i]];
             int32_t *t = bsearch(&own, distinct, unique, sizeof *distinct, compare_m);
-            gurn_step step = {own, rest, own ? s_log2_64(own) : 0.0, rest ? s_log2_64(rest) : 0.0, tables[t - distinct],
+            gurn_step step = {own,
+                              rest,
+                              own ? s_log2_64(own) : 0.0,
+                              rest ? s_log2_64(rest) : 0.0,
+                              tables[t - distinct],
                               {NULL, NULL, NULL, 0}};
             if (with_rest) {
                 t = bsearch(&rest, distinct, unique, sizeof *distinct, compare_m);

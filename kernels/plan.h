@@ -1,9 +1,10 @@
 /*
  * The tables of a plan, as every kernel reads them.
  *
- * A draw of class i against the rest R is decided by cost(k) = T_{m_i}(k) + T_{m_R}(r) - k lambda in bits, lambda the base-2 log
- * odds, where T_M(k) = -log2 C(M, k) up to a constant. T_M is symmetric, so T_{m_R}(r) is read as T_{m_R}(j) at
- * j = m_R - n_i + k: both tables are walked forward. There is one table for every distinct M among the m_i and the m_R.
+ * A draw of class i against the rest R is decided by cost(k) = T_{m_i}(k) + T_{m_R}(r) - k lambda in bits, lambda the
+ * base-2 log odds, where T_M(k) = -log2 C(M, k) up to a constant. T_M is symmetric, so T_{m_R}(r) is read as T_{m_R}(j)
+ * at j = m_R - n_i + k: both tables are walked forward. There is one table for every distinct M among the m_i and the
+ * m_R.
  */
 #ifndef GURN_PLAN_H
 #define GURN_PLAN_H
@@ -15,7 +16,9 @@
 extern "C" {
 #endif
 
-/* Entries that may be read (never used) before index 0 and behind index M of a table: a vector may straddle either end. */
+/*
+ * Entries that may be read (never used) before index 0 and behind index M of a table: a vector may straddle either end.
+ */
 #define GURN_TABLE_PAD 64
 
 /*
@@ -33,10 +36,10 @@ typedef struct gurn_table {
 
 /* One step of the chain: the class at this place of the order against all classes at later places. */
 typedef struct gurn_step {
-    int32_t m;           /* size of the class */
-    int32_t m_rest;      /* sum of the sizes of later classes; 0 at the last place */
-    double log2_m;       /* log2 m, 0 when m = 0 */
-    double log2_m_rest;  /* log2 m_rest, 0 when m_rest = 0 */
+    int32_t m;            /* size of the class */
+    int32_t m_rest;       /* sum of the sizes of later classes; 0 at the last place */
+    double log2_m;        /* log2 m, 0 when m = 0 */
+    double log2_m_rest;   /* log2 m_rest, 0 when m_rest = 0 */
     gurn_table own, rest; /* rest has NULL pointers in a plan of the exact chain, whose rest depends on omega */
 } gurn_step;
 
@@ -55,10 +58,12 @@ typedef struct gurn_plan_view {
  *   storage    NULL: only *bytes is computed; else *bytes bytes aligned to 64, filled, and *view points into it
  * Returns 0, or -1 when the memory for its scratch (O(C)) is not to be had or the size overflows.
  */
-int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int with_rest, size_t psi_size, void *storage,
-                   size_t *bytes, gurn_plan_view *view);
+int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int with_rest, size_t psi_size,
+                   void *storage, size_t *bytes, gurn_plan_view *view);
 
-/* The same view with its pointers moved from one copy of the block to another: steps_out[C] receives the moved steps. */
+/*
+ * The same view with its pointers moved from one copy of the block to another: steps_out[C] receives the moved steps.
+ */
 gurn_plan_view gurn_plan_rebase(const gurn_plan_view *view, const void *from, const void *to, gurn_step *steps_out);
 
 #ifdef __cplusplus

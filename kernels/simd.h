@@ -1,7 +1,8 @@
 /*
- * A vector of lanes for each instruction set, chosen by the compiler's flags, with the operations of lanes.h (prefix v_) and a
- * few more. The types are GCC/clang vector types, so + - * & | ^ << >> work as on single lanes; only what the language cannot
- * say is wrapped here. Operations used to decide a draw are exact or exactly rounded, so every level has the same bits.
+ * A vector of lanes for each instruction set, chosen by the compiler's flags, with the operations of lanes.h (prefix
+ * v_) and a few more. The types are GCC/clang vector types, so + - * & | ^ << >> work as on single lanes; only what the
+ * language cannot say is wrapped here. Operations used to decide a draw are exact or exactly rounded, so every level
+ * has the same bits.
  *
  *   V_LANES     lanes of v_f32, v_i32, v_u32 (16 AVX-512, 8 AVX2, 4 else); v_f64, v_i64, v_u64 have half as many
  *
@@ -34,12 +35,12 @@ typedef int64_t v_i64 __attribute__((vector_size(4 * V_LANES), may_alias));
 typedef uint64_t v_u64 __attribute__((vector_size(4 * V_LANES), may_alias));
 
 /* Unaligned loads and stores. */
-#define V_DEFINE_MEMORY(type, element)                                     \
-    GURN_FN type type##_load(const element *p) {                           \
-        type a;                                                            \
-        __builtin_memcpy(&a, p, sizeof a);                                 \
-        return a;                                                          \
-    }                                                                      \
+#define V_DEFINE_MEMORY(type, element)           \
+    GURN_FN type type##_load(const element *p) { \
+        type a;                                  \
+        __builtin_memcpy(&a, p, sizeof a);       \
+        return a;                                \
+    }                                            \
     GURN_FN void type##_store(element *p, type a) { __builtin_memcpy(p, &a, sizeof a); }
 V_DEFINE_MEMORY(v_f32, float)
 V_DEFINE_MEMORY(v_i32, int32_t)
@@ -118,8 +119,8 @@ GURN_FN v_f32 v_reciprocal_estimate32(v_f32 a) { return (v_f32)_mm256_rcp_ps((__
 GURN_FN int v_any32(v_i32 mask) { return _mm256_movemask_ps((__m256)mask) != 0; }
 #else
 /*
- * fma of floats without the instruction, exactly: the product of two floats is exact in double; the sum is rounded to odd
- * (inexact sums get an odd last bit), after which rounding to float is right (Boldo and Melquiond 2008).
+ * fma of floats without the instruction, exactly: the product of two floats is exact in double; the sum is rounded to
+ * odd (inexact sums get an odd last bit), after which rounding to float is right (Boldo and Melquiond 2008).
  */
 GURN_FN float v_fma_lane32(float a, float b, float c) {
     double p = (double)a * b, s = p + c, d = s - p;
