@@ -51,6 +51,7 @@ size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p,
         if (p) s.field = (void *)(p + at);               \
         at += padded((size_t)(count) * sizeof *s.field); \
     } while (0)
+    GURN_CUT(key, 1);
     GURN_CUT(lambda, steps);
     if (backward) {
         GURN_CUT(left, steps);
@@ -65,7 +66,13 @@ size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p,
         GURN_CUT(extra64, width);
     }
 #undef GURN_CUT
-    if (scratch) *scratch = s;
+    if (p) {
+        const gurn_noise *noise = &job->in.noise;
+        const uint64_t *given = noise->device_seed_offset;
+        *s.key = gurn_philox_schedule(given ? given[0] : noise->seed);
+        s.row = (given ? given[1] : noise->offset) + noise->row0;
+        *scratch = s;
+    }
     return at;
 }
 
@@ -155,26 +162,22 @@ static void tile_setup(const gurn_step *step, const double *lambda, float bits, 
     }
 }
 
-static gurn_philox_row row_noise(const gurn_mvhg_job *job, int64_t b) {
-    const gurn_noise *noise = &job->in.noise;
-    uint64_t seed = noise->device_seed_offset ? noise->device_seed_offset[0] : noise->seed;
-    uint64_t offset = noise->device_seed_offset ? noise->device_seed_offset[1] : noise->offset;
-    gurn_philox_row at = {{(uint32_t)seed, (uint32_t)(seed >> 32)}, 0, offset + noise->row0 + (uint64_t)b};
-    return at;
-}
-
 /* The sweep of row r of a tile, with its noise drawn. */
-static gurn_sweep row_sweep(const gurn_step *step, const gurn_tile_step *t, int r, gurn_philox_row at,
-                            uint32_t *words) {
-    int32_t first = t->low[r] & ~15;
-    gurn_philox_fill(words, (uint32_t)first >> 2, (t->high[r] | 15) + 1 - first, at);
-    gurn_sweep s = {step->own.fixed,
-                    step->rest.fixed + (step->m_rest - t->left[r]),
-                    t->low[r],
-                    t->high[r],
-                    t->reference[r],
-                    t->lambda[r],
-                    words};
+static gurn_sweep row_sweep(const gurn_step *step, const gurn_tile_step *t, int64_t b, int r, int32_t cls,
+                            const gurn_scratch *scratch) {
+    int32_t first = t->low[r] & -V_LANES;
+    gurn_philox_fill(scratch->words, (uint32_t)first >> 2, t->high[r] + 1 - first, scratch->key,
+                     gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)cls), scratch->row + (uint64_t)(b + r));
+    gurn_sweep s;
+    s.own = step->own.fixed;
+    s.rest = step->rest.fixed + (step->m_rest - t->left[r]);
+    s.low = t->low[r];
+    s.high = t->high[r];
+    s.first = first;
+    s.reference = t->reference[r];
+    s.lambda = t->lambda[r];
+    s.words = scratch->words;
+    gurn_sweep_slopes(&s);
     return s;
 }
 
@@ -208,9 +211,7 @@ static void fast_tile_forward(const gurn_mvhg_job *job, int64_t b, int rows, con
             } else if (t.low[r] == t.high[r]) {
                 x = t.low[r];
             } else {
-                gurn_philox_row at = row_noise(job, b + r);
-                at.tag = gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)cls);
-                gurn_sweep s = row_sweep(step, &t, r, at, scratch->words);
+                gurn_sweep s = row_sweep(step, &t, b, r, cls, scratch);
                 x = with_p ? gurn_sweep_race(&s, true, &p[r]) : gurn_sweep_race(&s, false, NULL);
                 cost[r] = (float)(int32_t)(gurn_cost_fixed(s.own, s.rest, s.lambda, x) - s.reference) * 0x1p-23f;
             }
@@ -227,15 +228,14 @@ static void fast_tile_forward(const gurn_mvhg_job *job, int64_t b, int rows, con
 /* ----------------------------------------------------------------------------------------------------- backward --- */
 
 /* dy_k + sum_{j<=k} dmask_j over the window, up to a constant. */
-static void window_extra(const gurn_mvhg_job *job, int64_t b, int32_t cls, int32_t low, int32_t high, float *extra) {
+static void window_extra(const gurn_mvhg_job *job, int64_t b, int32_t cls, const gurn_sweep *s, float *extra) {
     int64_t width = job->view->offset[job->view->classes], begin = b * width + job->view->offset[cls];
     const float *y = job->upstream.y, *mask = job->upstream.mask;
-    int32_t first = low & ~15;
     double sum = 0.0;
-    for (int32_t k = first; k <= (high | 15); k++) {
-        bool inside = k >= low && k <= high;
+    for (int32_t k = s->first; k <= (s->high | (V_LANES - 1)); k++) {
+        bool inside = k >= s->low && k <= s->high;
         if (inside && mask) sum += mask[begin + k];
-        extra[k - first] = inside ? (float)(sum + (y ? y[begin + k] : 0.0f)) : 0.0f;
+        extra[k - s->first] = inside ? (float)(sum + (y ? y[begin + k] : 0.0f)) : 0.0f;
     }
 }
 
@@ -304,10 +304,8 @@ static void fast_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, co
                 continue;
             }
             if (t.low[r] == t.high[r]) continue;
-            gurn_philox_row at = row_noise(job, row);
-            at.tag = gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)cls);
-            gurn_sweep s = row_sweep(step, &t, r, at, scratch->words);
-            if (with_extra) window_extra(job, row, cls, s.low, s.high, scratch->extra);
+            gurn_sweep s = row_sweep(step, &t, b, r, cls, scratch);
+            if (with_extra) window_extra(job, row, cls, &s, scratch->extra);
             float weight = with_log_p ? dlog_p[row] : 0.0f;
             gurn_pull g = {x,
                            (float)dx,
@@ -341,9 +339,8 @@ static void general_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows,
                                   double *shared) {
     double tau[GURN_TILE] = {0};
     for (int r = 0; r < rows; r++) {
-        gurn_philox_row at = row_noise(job, b + r);
         GURN_NAME(mvhg_general_backward)
-        (job, b + r, &at, scratch->lambda + r, scratch, scratch->log_omega + r, &tau[r]);
+        (job, b + r, scratch->lambda + r, scratch, scratch->log_omega + r, &tau[r]);
     }
     finish_tile(job, b, rows, scratch, tau, shared);
 }
@@ -367,8 +364,7 @@ static void mvhg_forward(const gurn_mvhg_job *job) {
                 fast_tile_forward(job, b, rows, &scratch);
             } else {
                 for (int r = 0; r < rows; r++) {
-                    gurn_philox_row at = row_noise(job, b + r);
-                    GURN_NAME(mvhg_general_forward)(job, b + r, &at, scratch.lambda + r, &scratch);
+                    GURN_NAME(mvhg_general_forward)(job, b + r, scratch.lambda + r, &scratch);
                 }
             }
         }

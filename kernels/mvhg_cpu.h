@@ -35,6 +35,8 @@ typedef struct gurn_scratch {
     double *lambda;                /* [C][GURN_TILE]: base-2 log odds of every step of the tile's rows */
     int32_t *left;                 /* [C][GURN_TILE]: n_i of every step (backward) */
     double *log_omega;             /* [C][GURN_TILE]: gradients (backward) */
+    gurn_philox_key *key;          /* the call's seed */
+    uint64_t row;                  /* noise address of row 0: offset + row0 */
     uint32_t *words;               /* noise of one row's window, padded for vectors */
     float *extra;                  /* upstream of y and mask over one row's window (backward) */
     double *cost, *race, *extra64; /* [max m + 1]: the general path */
@@ -47,11 +49,10 @@ size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p,
  * One row by the general path; for tiles whose job is not for the fast one. Row b of the batch, lambda[C] strided by
  * GURN_TILE.
  */
-void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at,
-                                     const double *lambda, const gurn_scratch *scratch);
-void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at,
-                                      const double *lambda, const gurn_scratch *scratch, double *log_omega,
-                                      double *tau);
+void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const double *lambda,
+                                     const gurn_scratch *scratch);
+void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const double *lambda,
+                                      const gurn_scratch *scratch, double *log_omega, double *tau);
 
 GURN_FN double gurn_real(const void *p, gurn_dtype dtype, int64_t i) {
     return dtype == GURN_FLOAT32 ? (double)((const float *)p)[i] : ((const double *)p)[i];

@@ -40,8 +40,8 @@ static gurn_support general_window(const gurn_general_step *g, gurn_support s, c
 }
 
 /* Fills cost and race from g->at.low on. bits: how much of the tails the caller needs, in bits. */
-static void general_fill(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *noise, gurn_general_step *g,
-                         float bits, const gurn_scratch *scratch) {
+static void general_fill(const gurn_mvhg_job *job, int64_t b, gurn_general_step *g, float bits,
+                         const gurn_scratch *scratch) {
     const gurn_step *step = g->step;
     const gurn_noise *given = &job->in.noise;
     const double *rest = NULL;
@@ -60,8 +60,9 @@ static void general_fill(const gurn_mvhg_job *job, int64_t b, const gurn_philox_
         scratch->cost[k - low] = cost;
         if (cost < least) least = cost;
     }
-    uint32_t word[4] = {0}, counter[4] = {0, gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)g->cls), (uint32_t)noise->row,
-                                          (uint32_t)(noise->row >> 32)};
+    uint64_t row = scratch->row + (uint64_t)b;
+    uint32_t word[4] = {0}, counter[4] = {0, gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)g->cls), (uint32_t)row,
+                                          (uint32_t)(row >> 32)};
     int64_t gumbel = b * job->view->offset[job->view->classes] + job->view->offset[g->cls];
     for (int32_t k = low; k <= high; k++) {
         double cost = scratch->cost[k - low] - least;
@@ -69,7 +70,7 @@ static void general_fill(const gurn_mvhg_job *job, int64_t b, const gurn_philox_
         if (given->kind == GURN_NOISE_PHILOX) {
             if (k == low || (k & 3) == 0) {
                 counter[0] = (uint32_t)k >> 2;
-                gurn_philox4x32_10(counter, noise->key, word);
+                gurn_philox4x32_10(counter, scratch->key->key, word);
             }
             cost += s_log2_64(s_exponential64(word[k & 3]));
         } else if (given->kind == GURN_NOISE_GIVEN) {
@@ -108,8 +109,8 @@ static void general_write(const gurn_mvhg_job *job, int64_t b, const gurn_genera
     }
 }
 
-void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at,
-                                     const double *lambda, const gurn_scratch *scratch) {
+void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const double *lambda,
+                                     const gurn_scratch *scratch) {
     int32_t classes = job->view->classes;
     double left = gurn_row_n(&job->in, b), log_p = 0.0, inv_tau = 1.0 / job->in.tau;
     bool wants_one_hots = job->out.y || job->out.mask;
@@ -120,7 +121,7 @@ void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const 
             x = left;
             if (wants_one_hots) general_write(job, b, &g, x, NULL, 0.0);
         } else {
-            general_fill(job, b, at, &g, g.soft ? 0.0f : GURN_RACE_BITS, scratch);
+            general_fill(job, b, &g, g.soft ? 0.0f : GURN_RACE_BITS, scratch);
             int32_t best = general_argmin(&g, scratch), count = g.at.high - g.at.low + 1;
             double least = scratch->race[best], w = 0.0, wd = 0.0, wcost = 0.0, p = 0.0;
             for (int32_t j = 0; j < count; j++) p += s_exp2_64(-scratch->cost[j]);
@@ -163,12 +164,11 @@ static void general_extra(const gurn_mvhg_job *job, int64_t b, const gurn_genera
 }
 
 /* Gradients of one step at upstream dx to its count and dlog_p to log_p. */
-static gurn_step_gradient general_pull(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at,
-                                       gurn_general_step *g, double x, double dx, double dlog_p,
-                                       const gurn_scratch *scratch) {
+static gurn_step_gradient general_pull(const gurn_mvhg_job *job, int64_t b, gurn_general_step *g, double x, double dx,
+                                       double dlog_p, const gurn_scratch *scratch) {
     bool with_extra = job->upstream.y || job->upstream.mask;
     double inv_tau = 1.0 / job->in.tau;
-    general_fill(job, b, at, g, GURN_RELAXED_BITS(job->in.tau), scratch);
+    general_fill(job, b, g, GURN_RELAXED_BITS(job->in.tau), scratch);
     if (with_extra) general_extra(job, b, g, scratch->extra64);
     int32_t best = general_argmin(g, scratch), count = g->at.high - g->at.low + 1, low = g->at.low;
     /* Everything is centred at one count: x, or in soft mode that of greatest weight. */
@@ -208,9 +208,8 @@ static gurn_step_gradient general_pull(const gurn_mvhg_job *job, int64_t b, cons
     return gurn_step_finish(s, inv_tau, dlog_p, g->soft);
 }
 
-void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const gurn_philox_row *at,
-                                      const double *lambda, const gurn_scratch *scratch, double *log_omega,
-                                      double *tau) {
+void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const double *lambda,
+                                      const gurn_scratch *scratch, double *log_omega, double *tau) {
     const gurn_plan_view *view = job->view;
     int32_t classes = view->classes;
     double left = gurn_row_n(&job->in, b), tail = 0.0, dlog_p = 0.0;
@@ -231,7 +230,7 @@ void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const
                                               b * view->offset[classes] + view->offset[g.cls], g.step->m, x));
             continue;
         }
-        gurn_step_gradient grad = general_pull(job, b, at, &g, x, dx, dlog_p, scratch);
+        gurn_step_gradient grad = general_pull(job, b, &g, x, dx, dlog_p, scratch);
         log_omega[(int64_t)i * GURN_TILE] = grad.log_omega;
         tail -= grad.n;
         *tau += grad.tau;

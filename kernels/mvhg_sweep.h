@@ -1,6 +1,6 @@
 /*
- * The two inner loops of the CPU path: one row, one step, float32, hard, generated noise. A loop runs over aligned
- * blocks of 16 counts, V_LANES at a time; counts outside [low, high] are given the ceiling cost.
+ * The two inner loops of the CPU path: one row, one step, float32, hard, generated noise. A loop runs over aligned vectors of
+ * V_LANES counts; in the first and the last, counts outside the window are given the ceiling cost.
  */
 #ifndef GURN_MVHG_SWEEP_H
 #define GURN_MVHG_SWEEP_H
@@ -10,31 +10,33 @@
 /* What a sweep reads. own and rest are fixed-point tables read at k (gurn_cost_fixed). */
 typedef struct gurn_sweep {
     const int32_t *own, *rest;
-    int32_t low, high; /* low < high */
+    int32_t low, high; /* window, low < high */
+    int32_t first;     /* low rounded down to a vector: where words begin */
     uint32_t reference;
     int64_t lambda;
-    const uint32_t *words; /* noise from count (low & ~15) on */
+    const uint32_t *words;
+    uint32_t slope[16]; /* linear term of k & 15 */
 } gurn_sweep;
 
-/* Lanes 0, 1, ... of a vector of counts. */
-GURN_FN v_i32 v_lane_index(void) {
-    v_i32 lane;
-    for (int l = 0; l < V_LANES; l++) lane[l] = l;
-    return lane;
+/* Fills slope from lambda. */
+GURN_FN void gurn_sweep_slopes(gurn_sweep *s) {
+    v_u32 unit = (v_u32)v_splat_i32((int32_t)gurn_linear_slope(s->lambda));
+    for (int l = 0; l < 16; l += V_LANES) v_u32_store(s->slope + l, (v_u32)(v_lane_index() + l) * unit);
 }
 
-/*
- * Costs above the reference of the counts k .. k + V_LANES - 1, inside the window. slope: gurn_linear_slope of every
- * lane's k & 15.
- */
-GURN_FN v_i32 gurn_sweep_cost(const gurn_sweep *s, int32_t k, uint32_t block, v_u32 slope, v_i32 count, bool edge) {
-    v_u32 cost = (v_u32)v_i32_load(s->own + k) + (v_u32)v_i32_load(s->rest + k) - (slope + (block + s->reference));
-    v_i32 distance = v_min_i32((v_i32)cost, v_splat_i32(GURN_COST_CEILING));
-    if (edge) {
-        v_i32 inside = (count >= v_splat_i32(s->low)) & (count <= v_splat_i32(s->high));
-        distance = v_select_i32(inside, distance, v_splat_i32(GURN_COST_CEILING));
-    }
-    return distance;
+/* Lanes of the counts k, k+1, ... that lie in the window. */
+GURN_FN v_i32 gurn_sweep_inside(const gurn_sweep *s, int32_t k) {
+    v_i32 count = v_lane_index() + k;
+    return (count >= v_splat_i32(s->low)) & (count <= v_splat_i32(s->high));
+}
+
+/* Costs above the reference of the counts k .. k + V_LANES - 1; k a multiple of V_LANES. */
+GURN_FN v_i32 gurn_sweep_cost(const gurn_sweep *s, int32_t k, bool edge) {
+    uint32_t block = gurn_linear_block(s->lambda, k) + s->reference;
+    v_u32 cost =
+        (v_u32)v_i32_load(s->own + k) + (v_u32)v_i32_load(s->rest + k) - (v_u32_load(s->slope + (k & 15)) + block);
+    v_i32 ceiling = v_splat_i32(GURN_COST_CEILING), distance = v_min_i32((v_i32)cost, ceiling);
+    return edge ? v_select_i32(gurn_sweep_inside(s, k), distance, ceiling) : distance;
 }
 
 typedef struct gurn_race {
@@ -43,43 +45,24 @@ typedef struct gurn_race {
     v_f32 p;     /* sum of 2^-cost */
 } gurn_race;
 
-GURN_FN void gurn_race_block(const gurn_sweep *s, int32_t k, v_u32 slope_unit, bool edge, bool with_p,
-                             gurn_race *race) {
-    uint32_t block = gurn_linear_block(s->lambda, k);
-    const uint32_t *words = s->words + (k - (s->low & ~15));
-    for (int part = 0; part < 16; part += V_LANES) {
-        v_i32 lane = v_lane_index() + part, count = lane + k;
-        v_i32 distance = gurn_sweep_cost(s, k + part, block, (v_u32)lane * slope_unit, count, edge);
-        v_f32 growth = v_exp2_fixed(distance);
-        v_f32 value = v_exponential32(v_u32_load(words + part)) * growth;
-        v_i32 better = value < race->best;
-        race->best = v_min32(value, race->best);
-        race->count = v_select_i32(better, count, race->count);
-        if (with_p) race->p += v_reciprocal32(growth);
-    }
+GURN_FN void gurn_race_vector(const gurn_sweep *s, int32_t k, bool edge, bool with_p, gurn_race *race) {
+    v_f32 growth = v_exp2_fixed(gurn_sweep_cost(s, k, edge));
+    v_f32 value = v_exponential32(v_u32_load(s->words + (k - s->first))) * growth;
+    v_i32 better = value < race->best;
+    race->best = v_min32(value, race->best);
+    race->count = v_select_i32(better, v_splat_i32(k), race->count);
+    if (with_p) race->p += v_reciprocal32(growth);
 }
 
 /* Draws: the count of least race value, ties to the smaller; *p = sum of 2^-(cost - reference) over the window. */
 GURN_FN int32_t gurn_sweep_race(const gurn_sweep *s, bool with_p, float *p) {
-    v_u32 slope_unit = (v_u32)v_splat_i32((int32_t)gurn_linear_slope(s->lambda));
     gurn_race race = {v_splat32(INFINITY), v_splat_i32(s->low), v_splat32(0.0f)};
-    int32_t k = s->low & ~15, last = s->high & ~15;
-    gurn_race_block(s, k, slope_unit, true, with_p, &race);
-    for (k += 16; k < last; k += 16) gurn_race_block(s, k, slope_unit, false, with_p, &race);
-    if (k == last) gurn_race_block(s, k, slope_unit, true, with_p, &race);
+    int32_t k = s->first, last = s->high & -V_LANES;
+    gurn_race_vector(s, k, true, with_p, &race);
+    for (k += V_LANES; k < last; k += V_LANES) gurn_race_vector(s, k, false, with_p, &race);
+    if (k == last) gurn_race_vector(s, k, true, with_p, &race);
     if (with_p) *p = v_sum32(race.p);
-    float best[V_LANES];
-    int32_t count[V_LANES];
-    v_f32_store(best, race.best);
-    v_i32_store(count, race.count);
-    float least = best[0];
-    int32_t x = count[0];
-    for (int l = 1; l < V_LANES; l++) {
-        bool wins = best[l] < least || (best[l] == least && count[l] < x);
-        least = wins ? best[l] : least;
-        x = wins ? count[l] : x;
-    }
-    return x;
+    return v_count_of_least(race.best, race.count + v_lane_index());
 }
 
 /* What the backward sweep forms its upstream gradient u_k from, and what it is asked to sum (DESIGN 1.3). */
@@ -88,7 +71,7 @@ typedef struct gurn_pull {
     float dx;           /* gradient to the count */
     float dlog_p;       /* gradient to log_p, times -ln 2: to the cost of the relaxed winner */
     const float *psi;   /* d logit / dn at k; read when with_psi */
-    const float *extra; /* upstream of y and mask from count (low & ~15) on; read when with_extra */
+    const float *extra; /* upstream of y and mask from count `first` on; read when with_extra */
     float inv_tau;
 } gurn_pull;
 
@@ -125,75 +108,67 @@ GURN_FN v_f32 v_fast_exp2(v_f32 a) {
     return (v_f32)((v_u32)q + ((v_u32)shifted << 23));
 }
 
-GURN_FN void gurn_pull_block(const gurn_sweep *s, const gurn_pull *g, v_f32 inv_race_x, int32_t k, v_u32 slope_unit,
-                             bool edge, bool tau_one, bool with_psi, bool with_log_p, bool with_extra, bool with_tau,
-                             gurn_pull_sums *sum) {
-    uint32_t block = gurn_linear_block(s->lambda, k);
-    int32_t at = k - (s->low & ~15);
-    for (int part = 0; part < 16; part += V_LANES) {
-        v_i32 lane = v_lane_index() + part, count = lane + k;
-        v_i32 distance = gurn_sweep_cost(s, k + part, block, (v_u32)lane * slope_unit, count, edge);
-        v_f32 growth = v_exp2_fixed(distance);
-        v_f32 value = v_exponential32(v_u32_load(s->words + at + part)) * growth;
-        v_f32 w, a = v_splat32(0.0f);
-        if (tau_one && !with_tau) {
-            w = v_reciprocal32(value);
-        } else {
-            a = v_fast_log2(value * inv_race_x);
-            w = v_fast_exp2(a * v_splat32(-g->inv_tau));
-        }
-        if (edge) { /* the ceiling's weight is not always negligible */
-            v_i32 inside = (count >= v_splat_i32(s->low)) & (count <= v_splat_i32(s->high));
-            w = v_select32(inside, w, v_splat32(0.0f));
-        }
-        v_f32 d = v_to_f32(count - g->x);
-        v_f32 u = d * v_splat32(g->dx);
-        if (with_extra) u += v_f32_load(g->extra + at + part);
-        if (with_log_p) u = v_fma32(v_to_f32(distance), v_splat32(g->dlog_p * 0x1p-23f), u);
-        v_f32 wd = w * d;
-        sum->w += w;
-        sum->wd += wd;
-        sum->wu = v_fma32(w, u, sum->wu);
-        sum->wdu = v_fma32(wd, u, sum->wdu);
-        v_f32 psi = v_splat32(0.0f);
-        if (with_psi) {
-            psi = v_f32_load(g->psi + k + part) - v_splat32(g->psi[g->x]);
-            v_f32 wpsi = w * psi;
-            sum->wpsi += wpsi;
-            sum->wpsiu = v_fma32(wpsi, u, sum->wpsiu);
-        }
-        if (with_tau) {
-            v_f32 wa = w * a;
-            sum->wa += wa;
-            sum->wau = v_fma32(wa, u, sum->wau);
-        }
-        if (with_log_p) {
-            v_f32 p = v_reciprocal32(growth);
-            sum->p += p;
-            sum->pd = v_fma32(p, d, sum->pd);
-            if (with_psi) sum->ppsi = v_fma32(p, psi, sum->ppsi);
-        }
+GURN_FN void gurn_pull_vector(const gurn_sweep *s, const gurn_pull *g, v_f32 inv_race_x, int32_t k, bool edge,
+                              bool tau_one, bool with_psi, bool with_log_p, bool with_extra, bool with_tau,
+                              gurn_pull_sums *sum) {
+    int32_t at = k - s->first;
+    v_i32 distance = gurn_sweep_cost(s, k, edge);
+    v_f32 growth = v_exp2_fixed(distance);
+    v_f32 value = v_exponential32(v_u32_load(s->words + at)) * growth;
+    v_f32 w, a = v_splat32(0.0f);
+    if (tau_one && !with_tau) {
+        w = v_reciprocal32(value);
+    } else {
+        a = v_fast_log2(value * inv_race_x);
+        w = v_fast_exp2(a * v_splat32(-g->inv_tau));
+    }
+    if (edge) w = v_select32(gurn_sweep_inside(s, k), w, v_splat32(0.0f)); /* the ceiling's weight may matter */
+    v_f32 d = v_to_f32(v_lane_index() + (k - g->x));
+    v_f32 u = d * v_splat32(g->dx);
+    if (with_extra) u += v_f32_load(g->extra + at);
+    if (with_log_p) u = v_fma32(v_to_f32(distance), v_splat32(g->dlog_p * 0x1p-23f), u);
+    v_f32 wd = w * d;
+    sum->w += w;
+    sum->wd += wd;
+    sum->wu = v_fma32(w, u, sum->wu);
+    sum->wdu = v_fma32(wd, u, sum->wdu);
+    v_f32 psi = v_splat32(0.0f);
+    if (with_psi) {
+        psi = v_f32_load(g->psi + k) - v_splat32(g->psi[g->x]);
+        v_f32 wpsi = w * psi;
+        sum->wpsi += wpsi;
+        sum->wpsiu = v_fma32(wpsi, u, sum->wpsiu);
+    }
+    if (with_tau) {
+        v_f32 wa = w * a;
+        sum->wa += wa;
+        sum->wau = v_fma32(wa, u, sum->wau);
+    }
+    if (with_log_p) {
+        v_f32 p = v_reciprocal32(growth);
+        sum->p += p;
+        sum->pd = v_fma32(p, d, sum->pd);
+        if (with_psi) sum->ppsi = v_fma32(p, psi, sum->ppsi);
     }
 }
 
 GURN_FN gurn_step_sums gurn_sweep_pull(const gurn_sweep *s, const gurn_pull *g, bool tau_one, bool with_psi,
                                        bool with_log_p, bool with_extra, bool with_tau) {
-    v_u32 slope_unit = (v_u32)v_splat_i32((int32_t)gurn_linear_slope(s->lambda));
     v_f32 inv_race_x = v_splat32(1.0f);
     if (!(tau_one &&
           !with_tau)) { /* the weight of x, the winner, is made 1 (of its neighbour in the window, were x not a draw) */
         int32_t x = g->x < s->low ? s->low : g->x > s->high ? s->high : g->x;
         int32_t cost = (int32_t)(gurn_cost_fixed(s->own, s->rest, s->lambda, x) - s->reference);
         cost = cost < GURN_COST_CEILING ? cost : GURN_COST_CEILING;
-        inv_race_x = v_splat32(1.0f / (s_exponential32(s->words[x - (s->low & ~15)]) * s_exp2_fixed(cost)));
+        inv_race_x = v_splat32(1.0f / (s_exponential32(s->words[x - s->first]) * s_exp2_fixed(cost)));
     }
     v_f32 zero = v_splat32(0.0f);
     gurn_pull_sums sum = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
-    int32_t k = s->low & ~15, last = s->high & ~15;
+    int32_t k = s->first, last = s->high & -V_LANES;
 #define GURN_PULL(edge) \
-    gurn_pull_block(s, g, inv_race_x, k, slope_unit, edge, tau_one, with_psi, with_log_p, with_extra, with_tau, &sum)
+    gurn_pull_vector(s, g, inv_race_x, k, edge, tau_one, with_psi, with_log_p, with_extra, with_tau, &sum)
     GURN_PULL(true);
-    for (k += 16; k < last; k += 16) GURN_PULL(false);
+    for (k += V_LANES; k < last; k += V_LANES) GURN_PULL(false);
     if (k == last) GURN_PULL(true);
 #undef GURN_PULL
     gurn_step_sums r = {v_sum32(sum.w), v_sum32(sum.wu), v_sum32(sum.wd), v_sum32(sum.wdu), 0, 0, 0, 0, 1, 0, 0};

@@ -184,6 +184,28 @@ GURN_FN float v_least32(v_f32 a) {
     return s[0];
 }
 
+/* Lanes 0, 1, 2, ... */
+GURN_FN v_i32 v_lane_index(void) {
+    v_i32 lane;
+    for (int l = 0; l < V_LANES; l++) lane[l] = l;
+    return lane;
+}
+
+/* The count of the least value; of equal ones the smallest count. */
+GURN_FN int32_t v_count_of_least(v_f32 value, v_i32 count) {
+    float v[V_LANES];
+    int32_t c[V_LANES];
+    v_f32_store(v, value);
+    v_i32_store(c, count);
+    for (int w = V_LANES / 2; w > 0; w /= 2)
+        for (int l = 0; l < w; l++) {
+            int wins = (v[l + w] < v[l]) | ((v[l + w] == v[l]) & (c[l + w] < c[l]));
+            v[l] = wins ? v[l + w] : v[l];
+            c[l] = wins ? c[l + w] : c[l];
+        }
+    return c[0];
+}
+
 #define GURN_L(name) v_##name
 #include "logmath_lanes.h"
 #undef GURN_L
