@@ -1,0 +1,129 @@
+/* Contexts, plans and memory. With GURN_TOOLS_CUDA the arrays of a CUDA context are in GPU memory, by the CUDA runtime. */
+#define _POSIX_C_SOURCE 200809L
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#ifdef GURN_TOOLS_CUDA
+#include <cuda_runtime_api.h>
+#endif
+
+gurn_context *open_context(gurn_device device, int32_t threads) {
+    gurn_context_options options = GURN_CONTEXT_OPTIONS_INIT;
+#ifndef GURN_TOOLS_CUDA
+    if (device == GURN_DEVICE_CUDA) fail("--device: this program was built without CUDA");
+    device = GURN_DEVICE_CPU;
+#endif
+    options.device = device;
+    options.threads = threads;
+    gurn_context *context;
+    gurn_status status = gurn_context_create(&options, &context);
+    if (status == GURN_NO_DEVICE) fail("--device: %s", gurn_status_string(status));
+    if (status == GURN_UNSUPPORTED && getenv("GURN_ISA"))
+        fail("GURN_ISA: '%s' is not an instruction set of this machine", getenv("GURN_ISA"));
+    if (status != GURN_SUCCESS) fail("gurn_context_create: %s", gurn_status_string(status));
+    return context;
+}
+
+void session_open(struct session *session, const struct urn *urn, int32_t n_max) {
+    memset(session, 0, sizeof *session);
+    session->context = open_context(urn->device, urn->threads);
+    gurn_context_info info = {.size = sizeof info};
+    check(session, gurn_context_get_info(session->context, &info), "gurn_context_get_info");
+    session->cuda = info.device == GURN_DEVICE_CUDA;
+    session->real_size = urn->dtype == GURN_FLOAT32 ? sizeof(float) : sizeof(double);
+
+    gurn_plan_options options = GURN_PLAN_OPTIONS_INIT;
+    options.dtype = urn->dtype;
+    options.chain = urn->chain;
+    options.order = urn->order;
+    check(session, gurn_plan_create(session->context, urn->classes, urn->m, n_max, &options, &session->plan),
+          "gurn_plan_create");
+}
+
+void session_close(struct session *session) {
+    gurn_plan_destroy(session->plan);
+    gurn_context_destroy(session->context);
+}
+
+void check(const struct session *session, gurn_status status, const char *call) {
+    if (status == GURN_SUCCESS) return;
+    const char *reason = gurn_context_message(session->context);
+    if (!reason || !*reason) reason = gurn_status_string(status);
+    switch (status) {
+        case GURN_INVALID_CLASSES:
+        case GURN_INVALID_M: usage_error("--m: %s", reason);
+        case GURN_INVALID_N: usage_error("--n: %s", reason);
+        case GURN_INVALID_LOG_OMEGA: usage_error("--omega: %s", reason);
+        case GURN_INVALID_TAU: usage_error("--tau: %s", reason);
+        case GURN_INVALID_ORDER: usage_error("--order: %s", reason);
+        default: fail("%s: %s", call, reason);
+    }
+}
+
+#ifdef GURN_TOOLS_CUDA
+static void check_cuda(cudaError_t error, const char *call) {
+    if (error != cudaSuccess) fail("%s: %s", call, cudaGetErrorString(error));
+}
+#endif
+
+void *device_alloc(const struct session *session, size_t bytes) {
+    void *memory = NULL;
+    if (bytes == 0) return NULL;
+#ifdef GURN_TOOLS_CUDA
+    if (session->cuda) {
+        check_cuda(cudaMalloc(&memory, bytes), "cudaMalloc");
+        return memory;
+    }
+#endif
+    (void)session;
+    bytes = (bytes + 63) / 64 * 64;
+    if (posix_memalign(&memory, 64, bytes) != 0) fail("out of memory: %zu bytes", bytes);
+    return memory;
+}
+
+void device_free(const struct session *session, void *memory) {
+#ifdef GURN_TOOLS_CUDA
+    if (session->cuda) {
+        check_cuda(cudaFree(memory), "cudaFree");
+        return;
+    }
+#endif
+    (void)session;
+    free(memory);
+}
+
+void to_device(const struct session *session, void *memory, const void *host, size_t bytes) {
+#ifdef GURN_TOOLS_CUDA
+    if (session->cuda) {
+        check_cuda(cudaMemcpy(memory, host, bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
+        return;
+    }
+#endif
+    (void)session;
+    if (bytes) memcpy(memory, host, bytes);
+}
+
+const void *to_host(const struct session *session, const void *memory, void *host, size_t bytes) {
+#ifdef GURN_TOOLS_CUDA
+    if (session->cuda) {
+        check_cuda(cudaMemcpy(host, memory, bytes, cudaMemcpyDeviceToHost), "cudaMemcpy");
+        return host;
+    }
+#endif
+    (void)session, (void)host, (void)bytes;
+    return memory;
+}
+
+void put_log_omega(const struct session *session, void *memory, const double *log_omega, int32_t classes) {
+    if (session->real_size == sizeof(double)) {
+        to_device(session, memory, log_omega, (size_t)classes * sizeof(double));
+        return;
+    }
+    float *narrow = allocate((size_t)classes, sizeof *narrow);
+    for (int32_t i = 0; i < classes; i++) narrow[i] = (float)log_omega[i];
+    to_device(session, memory, narrow, (size_t)classes * sizeof(float));
+    free(narrow);
+}

@@ -1,0 +1,193 @@
+/* gumbelurn sample: draws rows batch by batch, so that any number of them passes through bounded memory. */
+#define _POSIX_C_SOURCE 200809L
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define BATCH_VALUES (1 << 20) /* counts held at once */
+
+static const char HELP[] =
+    "usage: gumbelurn sample --m LIST --n N [options]\n"
+    "\n"
+    "Draws rows of counts from the Fisher noncentral hypergeometric urn, as CSV (header x0,x1,...) or .npy.\n"
+    "\n" URN_HELP
+    "  --rows B            rows drawn; default 1\n"
+    "  --seed S            default 0; the same seed gives the same rows on every device and instruction set\n"
+    "  --offset O          number of the first row in the stream of the seed; default 0. Rows 0..99 and then 100 more from\n"
+    "                      --offset 100 are the rows of one call with --rows 200\n"
+    "  --tau T             temperature, for --soft; default 1\n"
+    "  --soft              relaxed counts: real numbers that differentiable programs compute with\n"
+    "  --no-noise          no randomness: the mode of every conditional step\n"
+    "  --log-p             the log-probability of each row under the chain too\n"
+    "  --out FILE          FILE instead of standard output; a NAME.npy is a NumPy array\n"
+    "  --no-header         CSV without its first line\n"
+    "\n"
+    ".npy holds int32 [rows][classes], or reals with --soft; with --log-p a structured array with the fields x and log_p.\n"
+    "CSV gives log_p with six decimals (float64: 17 digits).\n"
+    "\n" LIST_HELP;
+
+enum { OPT_ROWS = OPT_OWN, OPT_SEED, OPT_OFFSET, OPT_TAU, OPT_SOFT, OPT_NO_NOISE, OPT_LOG_P, OPT_OUT, OPT_NO_HEADER };
+
+static const struct option OPTIONS[] = {URN_OPTIONS,
+                                        {"rows", required_argument, NULL, OPT_ROWS},
+                                        {"seed", required_argument, NULL, OPT_SEED},
+                                        {"offset", required_argument, NULL, OPT_OFFSET},
+                                        {"tau", required_argument, NULL, OPT_TAU},
+                                        {"soft", no_argument, NULL, OPT_SOFT},
+                                        {"no-noise", no_argument, NULL, OPT_NO_NOISE},
+                                        {"log-p", no_argument, NULL, OPT_LOG_P},
+                                        {"out", required_argument, NULL, OPT_OUT},
+                                        {"no-header", no_argument, NULL, OPT_NO_HEADER},
+                                        {NULL, 0, NULL, 0}};
+
+struct sample {
+    struct urn urn;
+    gurn_mvhg_inputs inputs;
+    bool log_p, header;
+    const char *out;
+};
+
+/* How a batch becomes bytes. */
+struct format {
+    bool npy, soft, log_p;
+    int32_t classes;
+};
+
+static void write_header(struct writer *writer, const struct format *format, const struct session *session, int64_t rows) {
+    const int32_t classes = format->classes;
+    if (!format->npy) {
+        for (int32_t c = 0; c < classes; c++) write_text(writer, c ? ",x%d" : "x%d", c);
+        write_text(writer, format->log_p ? ",log_p\n" : "\n");
+        return;
+    }
+    const char *real = session->real_size == sizeof(float) ? "'<f4'" : "'<f8'";
+    const char *x = format->soft ? real : "'<i4'";
+    char descr[128], shape[64];
+    if (format->log_p) {
+        snprintf(descr, sizeof descr, "[('x', %s, (%d,)), ('log_p', %s)]", x, classes, real);
+        snprintf(shape, sizeof shape, "(%" PRId64 ",)", rows);
+    } else {
+        snprintf(descr, sizeof descr, "%s", x);
+        snprintf(shape, sizeof shape, "(%" PRId64 ", %d)", rows, classes);
+    }
+    write_npy_header(writer, descr, shape);
+}
+
+/* One value of x, or log_p, as CSV text. */
+static void put_text(struct writer *writer, char separator, size_t length) {
+    writer->buffer[writer->used + length] = separator;
+    writer->used += length + 1;
+}
+
+static void write_csv(struct writer *writer, const struct format *format, const struct session *session, const void *x,
+                      const void *log_p, int64_t rows) {
+    const int32_t classes = format->classes;
+    const size_t size = session->real_size;
+    for (int64_t b = 0; b < rows; b++) {
+        for (int32_t c = 0; c < classes; c++) {
+            const double value = real_at(session, x, b * classes + c);
+            char *text = writer_room(writer, WRITER_ROOM);
+            put_text(writer, c + 1 < classes || format->log_p ? ',' : '\n',
+                     format->soft ? format_real(text, value, size) : format_count(text, (uint32_t)value));
+        }
+        if (format->log_p) {
+            const double value = real_at(session, log_p, b);
+            char *text = writer_room(writer, WRITER_ROOM);
+            put_text(writer, '\n', size == sizeof(float) ? format_fixed6(text, value) : format_real(text, value, size));
+        }
+    }
+}
+
+static void write_npy(struct writer *writer, const struct format *format, const struct session *session, const void *x,
+                      const void *log_p, int64_t rows) {
+    const int32_t classes = format->classes;
+    const size_t size = session->real_size;
+    for (int64_t b = 0; b < rows; b++) {
+        if (format->soft) {
+            write_bytes(writer, (const char *)x + (size_t)(b * classes) * size, (size_t)classes * size);
+        } else {
+            for (int32_t c = 0; c < classes; c++) {
+                const int32_t value = (int32_t)real_at(session, x, b * classes + c);
+                write_bytes(writer, &value, sizeof value);
+            }
+        }
+        if (format->log_p) write_bytes(writer, (const char *)log_p + (size_t)b * size, size);
+    }
+}
+
+static void draw(struct sample *sample) {
+    const struct urn *urn = &sample->urn;
+    gurn_mvhg_inputs *inputs = &sample->inputs;
+    const int64_t rows = inputs->rows;
+    struct session session;
+    session_open(&session, urn, urn->n);
+
+    const int64_t fitting = BATCH_VALUES / urn->classes > 0 ? BATCH_VALUES / urn->classes : 1;
+    const int64_t batch = rows < fitting ? rows : fitting;
+    const size_t x_bytes = (size_t)batch * (size_t)urn->classes * session.real_size;
+    const size_t log_p_bytes = sample->log_p ? (size_t)batch * session.real_size : 0;
+    void *log_omega = device_alloc(&session, (size_t)urn->classes * session.real_size);
+    put_log_omega(&session, log_omega, urn->log_omega, urn->classes);
+    inputs->log_omega = log_omega;
+    inputs->n = urn->n;
+    inputs->rows = batch;
+    size_t workspace_bytes;
+    check(&session, gurn_mvhg_workspace(session.context, session.plan, inputs, &workspace_bytes, NULL),
+          "gurn_mvhg_workspace");
+    void *workspace = device_alloc(&session, workspace_bytes);
+    gurn_mvhg_outputs outputs = GURN_MVHG_OUTPUTS_INIT;
+    outputs.x = device_alloc(&session, x_bytes);
+    outputs.log_p = device_alloc(&session, log_p_bytes);
+    void *x_host = session.cuda ? allocate(x_bytes, 1) : NULL;
+    void *log_p_host = session.cuda ? allocate(log_p_bytes, 1) : NULL;
+
+    const struct format format = {has_suffix(sample->out, ".npy"), inputs->relaxation == GURN_SOFT, sample->log_p,
+                                  urn->classes};
+    struct writer writer;
+    writer_open(&writer, sample->out);
+    if (format.npy || sample->header) write_header(&writer, &format, &session, rows);
+    for (int64_t done = 0; done < rows; done += inputs->rows, inputs->noise.offset += (uint64_t)inputs->rows) {
+        inputs->rows = rows - done < batch ? rows - done : batch;
+        check(&session, gurn_mvhg_forward(session.context, session.plan, inputs, &outputs, workspace, workspace_bytes),
+              "gurn_mvhg_forward");
+        const void *x = to_host(&session, outputs.x, x_host, (size_t)(inputs->rows * urn->classes) * session.real_size);
+        const void *log_p = NULL;
+        if (sample->log_p) log_p = to_host(&session, outputs.log_p, log_p_host, (size_t)inputs->rows * session.real_size);
+        (format.npy ? write_npy : write_csv)(&writer, &format, &session, x, log_p, inputs->rows);
+    }
+    writer_close(&writer);
+
+    free(x_host);
+    free(log_p_host);
+    device_free(&session, outputs.x);
+    device_free(&session, outputs.log_p);
+    device_free(&session, workspace);
+    device_free(&session, log_omega);
+    session_close(&session);
+}
+
+int run_sample(int argc, char **argv) {
+    struct sample sample = {.urn = URN_INIT, .inputs = GURN_MVHG_INPUTS_INIT, .header = true};
+    gurn_mvhg_inputs *inputs = &sample.inputs;
+    inputs->rows = 1;
+    for (int code; (code = next_option(argc, argv, OPTIONS, &sample.urn, HELP)) != -1;) {
+        switch (code) {
+            case OPT_ROWS: inputs->rows = parse_integer("--rows", optarg, 0, INT64_C(1) << 53); break;
+            case OPT_SEED: inputs->noise.seed = parse_u64("--seed", optarg); break;
+            case OPT_OFFSET: inputs->noise.offset = parse_u64("--offset", optarg); break;
+            case OPT_TAU: inputs->tau = parse_positive("--tau", optarg); break;
+            case OPT_SOFT: inputs->relaxation = GURN_SOFT; break;
+            case OPT_NO_NOISE: inputs->noise.kind = GURN_NOISE_OFF; break;
+            case OPT_LOG_P: sample.log_p = true; break;
+            case OPT_OUT: sample.out = optarg; break;
+            case OPT_NO_HEADER: sample.header = false; break;
+        }
+    }
+    urn_finish(&sample.urn);
+    if (sample.urn.n < 0) usage_error("--n is missing: the number of balls drawn");
+    draw(&sample);
+    return EXIT_OK;
+}
