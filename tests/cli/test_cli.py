@@ -1,0 +1,458 @@
+#!/usr/bin/env python3
+"""Tests of the command-line program: python3 test_cli.py GUMBELURN [unittest arguments]. Standard library only.
+
+Statistical checks have fixed seeds, so they cannot fail by chance; their bounds say how far chance reaches.
+"""
+import ast
+import csv
+import io
+import math
+import os
+import pathlib
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = ""
+DATA = pathlib.Path(__file__).parent / "data"
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+ISSUE = ["--m", "200,200,200", "--n", "180", "--omega", "1,5,1", "--chain", "merged"]
+
+
+def run(*arguments, stdin=None, environment=None, stdout=subprocess.PIPE):
+    return subprocess.run([PROGRAM, *map(str, arguments)], input=stdin, stdout=stdout, stderr=subprocess.PIPE,
+                          env={**os.environ, **(environment or {})}, check=False)
+
+
+def output(*arguments, **keywords):
+    """Standard output of a run that must succeed in silence."""
+    result = run(*arguments, **keywords)
+    if result.returncode != 0 or result.stderr:
+        raise AssertionError(f"{arguments}: exit {result.returncode}: {result.stderr.decode()}")
+    return result.stdout.decode()
+
+
+def table(text):
+    """Header and rows of numbers of a CSV text."""
+    lines = list(csv.reader(io.StringIO(text)))
+    return lines[0], [[float(field) for field in line] for line in lines[1:]]
+
+
+def read_npy(content):
+    """Header and data of a version 1.0 .npy file, by the format's description."""
+    assert content[:8] == b"\x93NUMPY\x01\x00", content[:8]
+    (length,) = struct.unpack("<H", content[8:10])
+    assert (10 + length) % 64 == 0 and content[9 + length:10 + length] == b"\n"
+    return ast.literal_eval(content[10:10 + length].decode("ascii")), content[10 + length:]
+
+
+class Directory(unittest.TestCase):
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory()
+        self.directory = pathlib.Path(self.temporary.name)
+
+    def tearDown(self):
+        self.temporary.cleanup()
+
+    def file(self, content, name="counts.csv"):
+        path = self.directory / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+
+class Help(unittest.TestCase):
+    def test_help_goes_to_standard_output(self):
+        for arguments in (["--help"], ["-h"], ["help"], ["sample", "--help"], ["sample", "-h"], ["fit", "--help"],
+                          ["info", "--help"], ["help", "sample"]):
+            text = output(*arguments)
+            self.assertTrue(text.startswith("usage: gumbelurn"), arguments)
+            self.assertLessEqual(max(map(len, text.splitlines())), 124, arguments)
+
+    def test_help_names_every_option(self):
+        for option in ("--m --n --omega --log-omega --chain --order --device --threads --rows --seed --tau --soft --log-p "
+                       "--out --offset --no-noise --no-header --dtype").split():
+            self.assertIn(option + " ", output("sample", "--help"))
+        for option in ("--m --n --in --tau --tau-final --epochs --batch --learning-rate --seed --train --log --out "
+                       "--loss").split():
+            self.assertIn(option + " ", output("fit", "--help"))
+
+    def test_no_command(self):
+        result = run()
+        self.assertEqual((result.returncode, result.stdout), (2, b""))
+        self.assertIn(b"usage:", result.stderr)
+
+    def test_version_and_info(self):
+        version = output("--version").split()[1]
+        self.assertRegex(version, r"^\d+\.\d+\.\d+$")
+        text = output("info", "--threads", "1")
+        self.assertIn(f"library {version}", text)
+        self.assertRegex(text, r"(?m)^cpu +\w+, 1 thread$")
+        self.assertRegex(text, r"(?m)^in use ")
+
+
+class Errors(Directory):
+    URN = ["--m", "5,5", "--n", "4"]
+
+    def expect(self, status, pattern, *arguments, **keywords):
+        result = run(*arguments, **keywords)
+        message = result.stderr.decode()
+        self.assertEqual(result.returncode, status, f"{arguments}: {message}")
+        self.assertRegex(message, pattern, str(arguments))
+        self.assertTrue(message.startswith("gumbelurn"), message)
+        if status == 2:
+            self.assertIn("--help'", message)
+        return result
+
+    def test_usage(self):
+        urn = self.URN
+        for pattern, arguments in (
+                ("unknown command 'draw'", ["draw"]),
+                ("unknown.* option '--bogus'", ["sample", *urn, "--bogus"]),
+                ("unknown option '-z'", ["sample", *urn, "-z"]),
+                ("no value is taken by '--soft=1'", ["sample", *urn, "--soft=1"]),
+                ("unexpected argument 'extra'", ["sample", *urn, "extra"]),
+                ("--rows needs a value", ["sample", *urn, "--rows"]),
+                ("--m is missing", ["sample", "--n", "4"]),
+                ("--n is missing", ["sample", "--m", "5"]),
+                ("--m: '5a' is not a whole number", ["sample", "--m", "5a", "--n", "1"]),
+                ("--m: '1.5' is not a whole number", ["sample", "--m", "1.5", "--n", "1"]),
+                ("--m: an empty entry", ["sample", "--m", "5,", "--n", "1"]),
+                ("--m: an empty entry", ["sample", "--m", "", "--n", "1"]),
+                ("--m: -1 is below 0", ["sample", "--m", "5,-1", "--n", "1"]),
+                ("--m: 0 is below 1", ["sample", "--m", "0x5", "--n", "0"]),
+                ("--m: '0x' is not|--m: '' is not", ["sample", "--m", "3x", "--n", "0"]),
+                ("--m: the sizes sum to more than", ["sample", "--m", "2x40000000", "--n", "1"]),
+                ("--m: more than", ["sample", "--m", "16777215x1,5", "--n", "1"]),
+                ("--m: '99999999999999999999' is not a whole number in range", ["sample", "--m", "9" * 20, "--n", "1"]),
+                ("--n: 11 is more than the 10 balls of --m", ["sample", "--m", "5,5", "--n", "11"]),
+                ("--n: ' 4' is not a whole number", ["sample", "--m", "5,5", "--n", " 4"]),
+                ("--n: '0x4' is not a whole number", ["sample", "--m", "5,5", "--n", "0x4"]),
+                ("--omega: 1 values for the 2 classes", ["sample", *urn, "--omega", "1"]),
+                ("--omega: 0 is not above 0", ["sample", *urn, "--omega", "1,0"]),
+                ("--omega: 'nan' is not a finite number", ["sample", *urn, "--omega", "1,nan"]),
+                ("--omega: '1e999' is not a finite number", ["sample", *urn, "--omega", "1,1e999"]),
+                ("--log-omega: 'inf' is not a finite", ["sample", *urn, "--log-omega", "0,inf"]),
+                ("--omega and --log-omega exclude", ["sample", *urn, "--omega", "1,1", "--log-omega", "0,0"]),
+                ("--chain: 'both' is not exact or merged", ["sample", *urn, "--chain", "both"]),
+                ("--device: 'gpu' is not auto, cpu or cuda", ["sample", *urn, "--device", "gpu"]),
+                ("--dtype: 'half' is not float32 or float64", ["sample", *urn, "--dtype", "half"]),
+                ("--order: 1 entries for the 2 classes", ["sample", *urn, "--order", "0"]),
+                ("--order: there is no class 2", ["sample", *urn, "--order", "0,2"]),
+                ("--order: class 1 occurs twice", ["sample", *urn, "--order", "1,1"]),
+                ("--rows: -1 is below 0", ["sample", *urn, "--rows", "-1"]),
+                ("--rows: '1.5' is not a whole number", ["sample", *urn, "--rows", "1.5"]),
+                ("--rows: 'many' is not a whole number", ["sample", *urn, "--rows", "many"]),
+                ("--threads: 0 is below 1", ["sample", *urn, "--threads", "0"]),
+                ("--tau: 0 is not above 0", ["sample", *urn, "--tau", "0"]),
+                ("--tau: '' is not a finite", ["sample", *urn, "--tau", ""]),
+                ("--seed: 18446744073709551616 is above", ["sample", *urn, "--seed", 2**64]),
+                ("--seed: -1 is below 0", ["sample", *urn, "--seed", "-1"]),
+                ("--dtype: float32 does not hold", ["sample", "--m", "17000000,1", "--n", "1", "--dtype", "float32"]),
+                ("--in is missing", ["fit", *urn]),
+                ("--train: 1.5 is above 1", ["fit", *urn, "--in", "x", "--train", "1.5"]),
+                ("--epochs: 0 is below 1", ["fit", *urn, "--in", "x", "--epochs", "0"]),
+                ("--loss: 'l1' is not means or rows", ["fit", *urn, "--in", "x", "--loss", "l1"]),
+        ):
+            self.expect(2, pattern, *arguments)
+
+    def test_usage_errors_leave_an_existing_file_alone(self):
+        path = self.file("precious")
+        self.expect(2, "--n", "sample", "--m", "5,5", "--n", "11", "--out", path)
+        self.assertEqual(path.read_text(), "precious")
+
+    def test_files(self):
+        self.expect(1, "No such file", "sample", *self.URN, "--out", self.directory / "none" / "x.csv")
+        self.expect(1, "No such file", "fit", *self.URN, "--in", self.directory / "none.csv")
+
+    @unittest.skipUnless(os.path.exists("/dev/full"), "no /dev/full")
+    def test_full_disk(self):
+        self.expect(1, "/dev/full: No space left", "sample", *self.URN, "--out", "/dev/full")
+        with open("/dev/full", "wb") as full:
+            for arguments in (["sample", *self.URN], ["sample", *self.URN, "--rows", "1e6"], ["--help"], ["info"],
+                              ["sample", "--help"]):
+                self.expect(1, "standard output: No space left", *arguments, stdout=full)
+
+    def test_closed_pipe_ends_the_program_without_a_word(self):
+        process = subprocess.Popen([PROGRAM, "sample", *self.URN, "--rows", "1e9"], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        self.assertEqual(process.stdout.readline(), b"x0,x1\n")
+        process.stdout.close()
+        message = process.stderr.read()
+        process.stderr.close()
+        self.assertEqual((process.wait(), message), (-signal.SIGPIPE, b""))
+
+    def test_instruction_set_that_is_not_one(self):
+        self.expect(1, "GURN_ISA", "sample", *self.URN, environment={"GURN_ISA": "mmx"})
+
+    def test_bad_counts(self):
+        for pattern, text in (
+                ("line 3: '1x' is not a number", "x0,x1\n2,2\n1x,3\n"),
+                ("line 3: 3 columns where there should be 2", "x0,x1\n2,2\n1,2,1\n"),
+                ("line 2: 1 columns", "2,2\n4\n"),
+                ("line 1: the header has 3 columns", "a,b,c\n"),
+                ("line 4: class 1: 6 is more than the 5 balls", "2,2\n\n2,2\n0,6\n"),
+                ("line 1: class 0: -1 is not a count", "-1,5\n"),
+                ("line 1: class 0: 1.5 is not a count", "1.5,2.5\n"),
+                ("line 2: the counts sum to 5, not to 4", "2,2\n2,3\n"),
+                ("line 2: '' is not a number", "2,2\n2,\n"),
+                ("line 2: 'nan' is not a number", "2,2\nnan,2\n"),
+                ("no rows", "x0,x1\n"),
+                ("no rows", ""),
+        ):
+            self.expect(1, pattern, "fit", *self.URN, "--in", self.file(text))
+        for content in (b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\x10\x00{'descr': '<i4'}"):
+            self.expect(1, "npy|header|not an array", "fit", *self.URN, "--in", self.file(content, "x.npy"))
+        header = b"{'descr': '<i4', 'fortran_order': False, 'shape': (2, 2), }\n"
+        cut = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + struct.pack("<3i", 2, 2, 1)
+        self.expect(1, "cut off in row 1 of 2", "fit", *self.URN, "--in", self.file(cut, "x.npy"))
+
+
+class Sample(Directory):
+    def test_the_first_example(self):
+        header, rows = table(output("sample", *ISSUE, "--rows", 50000, "--seed", 1))
+        self.assertEqual(header, ["x0", "x1", "x2"])
+        self.assertEqual(len(rows), 50000)
+        for row in rows:
+            self.assertEqual(sum(row), 180)
+            self.assertTrue(all(0 <= x <= 200 for x in row))
+        # The merged chain's means; a mean of 50 000 draws with a standard deviation of 5 has one of 0.02.
+        for c, mean in enumerate((32.54, 108.94, 38.52)):
+            self.assertLessEqual(abs(sum(row[c] for row in rows) / 50000 - mean), 0.1)
+
+    def test_golden_outputs(self):
+        """Draws of fixed seeds. They may not change without a word in CHANGELOG.md."""
+        for name, arguments in (
+                ("merged.csv", [*ISSUE, "--rows", 40, "--seed", 1]),
+                ("merged_wide.csv", ["--m", "10x256", "--n", "256", "--log-omega", "-4,0.5,1,0,2,-1,0,3,0.25,-0.25",
+                                     "--chain", "merged", "--rows", 20, "--seed", 2**64 - 1, "--offset", 2**40]),
+                ("merged_order.csv", ["--m", "20000,0,7,20000", "--n", "18000", "--omega", "1,1,1e6,5", "--order", "2,3,1,0",
+                                      "--chain", "merged", "--rows", 20, "--seed", 3]),
+                ("merged_float64.csv", [*ISSUE, "--rows", 20, "--seed", 1, "--dtype", "float64"]),
+        ):
+            self.assertEqual(output("sample", *arguments), (DATA / name).read_text(), name)
+
+    def test_threads_and_instruction_sets_do_not_matter(self):
+        expected = output("sample", *ISSUE, "--rows", 2000, "--threads", 1, environment={"GURN_ISA": "portable"})
+        for threads in (1, 2, 5):
+            for isa in ("portable", "avx2", "avx512", "neon"):
+                result = run("sample", *ISSUE, "--rows", 2000, "--threads", threads, environment={"GURN_ISA": isa})
+                if isa != "portable" and b"GURN_ISA" in result.stderr:
+                    continue
+                self.assertEqual(result.stdout.decode(), expected, (threads, isa))
+
+    def test_streaming_equals_one_call(self):
+        urn = ["--m", "1000x3", "--n", "50", "--chain", "merged", "--seed", 5, "--no-header"]
+        rows = 2500  # more than two batches of 2^20 / 1000 rows
+        whole = output("sample", *urn, "--rows", rows)
+        self.assertEqual(whole.count("\n"), rows)
+        parts = ""
+        for first, last in ((0, 1), (1, 1048), (1048, 1050), (1050, rows)):
+            parts += output("sample", *urn, "--rows", last - first, "--offset", first)
+        self.assertEqual(parts, whole)
+
+    def test_memory_is_bounded(self):
+        if "sanitize" in os.environ.get("GURN_TEST_BUILD", ""):
+            self.skipTest("sanitizers take memory of their own")
+        usage = []
+        for rows in ("1e6", "4e6"):
+            with open(os.devnull, "wb") as null:
+                process = subprocess.Popen([PROGRAM, "sample", "--m", "3x20", "--n", "10", "--chain", "merged", "--rows", rows],
+                                           stdout=null)
+                _, process.returncode, used = os.wait4(process.pid, 0)
+            self.assertEqual(process.returncode, 0)
+            usage.append(used.ru_maxrss)
+        # Kilobytes. Both fill a batch; 3e6 more rows of 3 floats would take 36 MB.
+        self.assertLess(usage[1], usage[0] + 8000)
+
+    def test_log_p(self):
+        # Two classes: the chain is the law itself. m = 3, 4, n = 3, omega = 2, 1, by hand: C(3,k) C(4,3-k) 2^k.
+        weights = [math.comb(3, k) * math.comb(4, 3 - k) * 2.0**k for k in range(4)]
+        header, rows = table(output("sample", "--m", "3,4", "--n", "3", "--omega", "2,1", "--rows", 500, "--log-p"))
+        self.assertEqual(header, ["x0", "x1", "log_p"])
+        self.assertEqual({int(row[0]) for row in rows}, {0, 1, 2, 3})
+        for x, _, log_p in rows:
+            # Printed to 1e-6; computed in float32 from numbers of at most 5: 20 operations of 5 * 2^-24 each.
+            self.assertLessEqual(abs(log_p - math.log(weights[int(x)] / sum(weights))), 1e-6 + 20 * 5 * 2**-24)
+        _, rows = table(output("sample", "--m", "3,4", "--n", "3", "--omega", "2,1", "--rows", 50, "--log-p", "--dtype",
+                               "float64"))
+        for x, _, log_p in rows:
+            self.assertLessEqual(abs(log_p - math.log(weights[int(x)] / sum(weights))), 20 * 5 * 2**-53)
+
+    def test_lists(self):
+        expected = output("sample", "--m", "4,7,7,7", "--n", "9", "--omega", "1,1,2,2", "--rows", 30)
+        self.assertEqual(output("sample", "--m", "4,3x7", "--n", "9e0", "--omega", "2x1,2*2.0", "--rows", "3e1"), expected)
+        self.assertEqual(output("sample", "--m", "4,3x7", "--n", "9", "--log-omega", "2x0,2x0.6931471805599453", "--rows", "30"),
+                         expected)
+        equal = output("sample", "--m", "3x5", "--n", "9", "--rows", 30)
+        self.assertEqual(output("sample", "--m", "3x5", "--n", "9", "--omega", "3x1", "--rows", 30), equal)
+
+    def test_edges(self):
+        self.assertEqual(output("sample", "--m", "5,5", "--n", "3", "--rows", 0), "x0,x1\n")
+        self.assertEqual(output("sample", "--m", "5,0,5", "--n", "10", "--rows", 2), "x0,x1,x2\n5,0,5\n5,0,5\n")
+        self.assertEqual(output("sample", "--m", "7", "--n", "0", "--no-header"), "0\n")
+        self.assertEqual(output("sample", "--m", "1234567,2", "--n", "1234569"), "x0,x1\n1234567,2\n")
+
+    def test_no_noise_is_the_mode(self):
+        text = output("sample", "--m", "2x10", "--n", "10", "--no-noise", "--rows", 3, "--seed", 9)
+        self.assertEqual(text, "x0,x1\n" + "5,5\n" * 3)
+
+    def test_soft(self):
+        header, rows = table(output("sample", *ISSUE, "--rows", 200, "--soft", "--tau", "0.5", "--log-p"))
+        self.assertEqual(header, ["x0", "x1", "x2", "log_p"])
+        self.assertTrue(any(row[0] != int(row[0]) for row in rows))
+        for row in rows:
+            self.assertLessEqual(abs(sum(row[:3]) - 180), 3 * 180 * 2**-23)
+
+    def test_out_writes_the_same(self):
+        path = self.directory / "draws.csv"
+        self.assertEqual(output("sample", *ISSUE, "--rows", 10, "--out", path), "")
+        self.assertEqual(path.read_text(), output("sample", *ISSUE, "--rows", 10, "--out", "-"))
+
+    def test_npy(self):
+        path = self.directory / "draws.npy"
+        _, rows = table(output("sample", *ISSUE, "--rows", 1000))
+        output("sample", *ISSUE, "--rows", 1000, "--out", path)
+        header, data = read_npy(path.read_bytes())
+        self.assertEqual(header, {"descr": "<i4", "fortran_order": False, "shape": (1000, 3)})
+        self.assertEqual(list(struct.iter_unpack("<3i", data)), [tuple(map(int, row)) for row in rows])
+
+    def test_npy_with_log_p(self):
+        path = self.directory / "draws.npy"
+        _, rows = table(output("sample", *ISSUE, "--rows", 50, "--log-p"))
+        output("sample", *ISSUE, "--rows", 50, "--log-p", "--out", path)
+        header, data = read_npy(path.read_bytes())
+        self.assertEqual(header, {"descr": [("x", "<i4", (3,)), ("log_p", "<f4")], "fortran_order": False, "shape": (50,)})
+        for record, row in zip(struct.iter_unpack("<3if", data), rows, strict=True):
+            self.assertEqual(list(record[:3]), row[:3])
+            self.assertLessEqual(abs(record[3] - row[3]), 0.6e-6)
+
+    def test_npy_soft(self):
+        path = self.directory / "draws.npy"
+        for dtype, code in (("float32", "f"), ("float64", "d")):
+            arguments = ["sample", *ISSUE, "--rows", 20, "--soft", "--dtype", dtype]
+            _, rows = table(output(*arguments))
+            output(*arguments, "--out", path)
+            header, data = read_npy(path.read_bytes())
+            self.assertEqual(header["descr"], {"f": "<f4", "d": "<f8"}[code])
+            for record, row in zip(struct.iter_unpack("<3" + code, data), rows, strict=True):
+                self.assertEqual(struct.pack("<3" + code, *record), struct.pack("<3" + code, *row))
+
+
+class Fit(Directory):
+    def fit(self, *arguments):
+        """The table of --out, by column."""
+        path = self.directory / "result.csv"
+        text = output("fit", *arguments, "--out", path)
+        header, rows = table(path.read_text())
+        self.assertEqual(header, ["class", "m", "data_mean", "urn_mean", "log_omega", "omega"])
+        return text, {name: [row[i] for row in rows] for i, name in enumerate(header)}
+
+    def drawn(self, *urn, rows=1000):
+        return self.file(output("sample", *urn, "--rows", rows, "--seed", 11))
+
+    def test_recovers_a_planted_omega(self):
+        for urn, omega in ((["--m", "3x30", "--n", "30"], (1, 5, 2)), (["--m", "10,20", "--n", "12"], (3, 1))):
+            planted = [*urn, "--omega", ",".join(map(str, omega)), "--chain", "merged"]
+            text, result = self.fit(*urn, "--chain", "merged", "--in", self.drawn(*planted))
+            self.assertRegex(text, r"(?m)^train loss +\d")
+            self.assertRegex(text, r"(?m)^validation loss +\d")
+            self.assertLessEqual(abs(sum(result["log_omega"])), 1e-6)
+            self.assertLessEqual(abs(sum(result["omega"]) - 1), 1e-6)
+            for value, true in zip(result["omega"], omega, strict=True):
+                # 800 rows know a log odds to 1 / sqrt(800 * variance of a count), the variance being 2 at least: 0.025. As much
+                # again for the last steps of the descent; four of their standard deviations.
+                self.assertLessEqual(abs(math.log(value * sum(omega) / true)), 4 * math.sqrt(2) * 0.025)
+            for data, urn_mean in zip(result["data_mean"], result["urn_mean"], strict=True):
+                self.assertLessEqual(abs(urn_mean / data - 1), 0.03)
+
+    def test_a_seed_fixes_the_result(self):
+        urn = ["--m", "3x30", "--n", "30"]
+        path = self.drawn(*urn, rows=100)
+        arguments = ["fit", *urn, "--chain", "merged", "--in", path, "--epochs", 3, "--seed", 4]
+        first = output(*arguments)
+        self.assertEqual(output(*arguments, "--threads", 1), first)
+        self.assertNotEqual(output(*arguments[:-1], 5), first)
+
+    def test_curve(self):
+        urn = ["--m", "3x30", "--n", "30"]
+        path = self.directory / "curve.csv"
+        self.fit(*urn, "--chain", "merged", "--in", self.drawn(*urn, "--omega", "1,9,1", rows=200), "--epochs", 8, "--tau", 8,
+                 "--tau-final", 0.5, "--log", path, "--train", 0.75)
+        header, rows = table(path.read_text())
+        self.assertEqual(header, ["epoch", "tau", "learning_rate", "train_loss", "validation_loss", "log_omega0", "log_omega1",
+                                  "log_omega2"])
+        self.assertEqual([row[0] for row in rows], list(range(1, 9)))
+        self.assertEqual((rows[0][1], rows[-1][1]), (8, 0.5))
+        self.assertTrue(all(earlier[2] > later[2] for earlier, later in zip(rows, rows[1:])))
+        self.assertLess(rows[-1][3], rows[0][3])
+        self.assertLess(rows[-1][4], rows[0][4])
+
+    def test_published_loss_is_there_and_biased(self):
+        urn = ["--m", "5,5,20", "--n", "9"]
+        path = self.drawn(*urn, "--omega", "1,20,3", "--chain", "merged", rows=500)
+        _, means = self.fit(*urn, "--chain", "merged", "--in", path)
+        _, rows = self.fit(*urn, "--chain", "merged", "--in", path, "--loss", "rows")
+        self.assertLess(abs(means["urn_mean"][1] / means["data_mean"][1] - 1), 0.01)
+        self.assertGreater(rows["urn_mean"][1], means["urn_mean"][1])
+
+    def test_input_dialects(self):
+        plain = "2,2\n3,1\n1,3\n"
+        urn = ["--m", "5,5", "--n", "4", "--epochs", 2, "--train", "0.67"]
+        expected = output("fit", *urn, "--in", self.file(plain))
+        for text in ("x0,x1\n" + plain, "first,second\r\n" + plain.replace("\n", "\r\n"), plain.replace(",", ";"),
+                     plain.replace(",", "\t"), "\ufeff" + plain, "# a comment\n\n2 , 2\n\n 3,1\n1,3", "2.0,2\n3e0,1\n+1,3.\n",
+                     "x0,x1,log_p\n2,2,-1.5\n3,1,-2\n1,3,nan\n"):
+            self.assertEqual(output("fit", *urn, "--in", self.file(text)), expected, repr(text))
+        self.assertEqual(output("fit", *urn, "--in", "-", stdin=plain.encode()), expected)
+
+    def test_npy_input(self):
+        urn = ["--m", "3x30", "--n", "30"]
+        path = self.directory / "draws.npy"
+        expected = output("fit", *urn, "--in", self.drawn(*urn, rows=64), "--epochs", 2)
+        for extra in ([], ["--log-p"], ["--log-p", "--dtype", "float64"]):
+            if "float64" in extra:
+                csv_path = self.file(output("sample", *urn, "--rows", 64, "--seed", 11, "--dtype", "float64"))
+                expected = output("fit", *urn, "--in", csv_path, "--epochs", 2)
+            output("sample", *urn, "--rows", 64, "--seed", 11, *extra, "--out", path)
+            self.assertEqual(output("fit", *urn, "--in", path, "--epochs", 2), expected, extra)
+        for descr, code in (("<i8", "q"), ("|u1", "B"), ("<u2", "H"), ("<f4", "f"), ("<f8", "d"), ("<i2", "h")):
+            header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': (2, 2), }}\n".encode()
+            content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + struct.pack("<4" + code, 2, 2, 3, 1)
+            small = ["fit", "--m", "5,5", "--n", "4", "--epochs", 2, "--in"]
+            self.assertEqual(output(*small, self.file(content, "small.npy")), output(*small, self.file("2,2\n3,1\n")), descr)
+
+    def test_rows_of_different_n(self):
+        urn = ["--m", "3x30", "--omega", "1,4,2", "--chain", "merged"]
+        text = "".join(output("sample", *urn, "--n", n, "--rows", 300, "--no-header", "--seed", n) for n in (20, 40))
+        _, result = self.fit("--m", "3x30", "--chain", "merged", "--in", self.file(text))
+        for value, true in zip(result["omega"], (1, 4, 2), strict=True):
+            self.assertLessEqual(abs(math.log(value * 7 / true)), 0.15)
+
+    def test_a_class_never_or_always_drawn_is_named(self):
+        for text, word in (("0,3,1\n0,2,2\n", "class 0 is never drawn"), ("5,3,1\n5,2,2\n", "class 0 is always drawn")):
+            result = run("fit", "--m", "5,5,5", "--in", self.file(text), "--epochs", 3)
+            self.assertEqual(result.returncode, 0)
+            self.assertIn("warning: " + word, result.stderr.decode())
+
+    def test_no_validation(self):
+        text = output("fit", "--m", "5,5", "--in", self.file("2,2\n3,1\n"), "--train", 1, "--epochs", 2)
+        self.assertNotIn("validation", text)
+
+
+class Data(Directory):
+    LABELS = pathlib.Path("/usr/share/datasets/fashion-mnist/train-labels-idx1-ubyte.gz")
+
+    @unittest.skipUnless(LABELS.exists(), "Debian's dataset-fashion-mnist is not installed")
+    def test_the_committed_counts_are_those_of_the_labels(self):
+        subprocess.run([sys.executable, EXAMPLES / "make_fashion_counts.py", "--labels", self.LABELS, "--directory",
+                        self.directory], check=True, stdout=subprocess.DEVNULL)
+        for name in ("fashion_counts.csv", "fashion_shares.csv"):
+            self.assertEqual((self.directory / name).read_text(), (EXAMPLES / "data" / name).read_text(), name)
+
+
+if __name__ == "__main__":
+    PROGRAM = os.path.abspath(sys.argv.pop(1))
+    unittest.main()
