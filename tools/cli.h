@@ -5,9 +5,9 @@
  *   options.c    strict parsing, options of every urn, errors   writer.c  buffered output: text and .npy
  *   counts.c     reading tables of counts: CSV and .npy         sample.c, fit.c (its loop in sgd.c)  the sub-commands
  *
- * Adding a sub-command: a run function in a file of its own, a line in the table in gumbelurn.c, a declaration here. Nothing
- * but the public API is used. The process ends with EXIT_OK, EXIT_FAILURE_RUN or EXIT_USAGE; usage_error() and fail() end it
- * at once (memory and files are left to the system).
+ * Adding a sub-command: a run function in a file of its own, a line in the table in gumbelurn.c, a declaration here.
+ * Nothing but the public API is used. The process ends with EXIT_OK, EXIT_FAILURE_RUN or EXIT_USAGE; usage_error() and
+ * fail() end it at once (memory and files are left to the system).
  */
 #ifndef GUMBELURN_CLI_H
 #define GUMBELURN_CLI_H
@@ -23,9 +23,13 @@
 #define DEFAULT_CHAIN GURN_CHAIN_MERGED
 #define DEFAULT_CHAIN_NAME "merged"
 
-enum { EXIT_OK = 0, EXIT_FAILURE_RUN = 1, EXIT_USAGE = 2 };
+enum {
+    EXIT_OK = 0,
+    EXIT_FAILURE_RUN = 1,
+    EXIT_USAGE = 2
+};
 
-/* ------------------------------------------------------------------------------------------------- errors (options.c) --- */
+/* ------------------------------------------------------------------------------------------ errors (options.c) --- */
 
 extern const char *command_name; /* "gumbelurn sample", for messages */
 
@@ -35,7 +39,7 @@ _Noreturn void fail(const char *format, ...) PRINTF_LIKE;        /* message, exi
 void warn(const char *format, ...) PRINTF_LIKE;
 void *allocate(size_t count, size_t size); /* zeroed; fails rather than returning NULL */
 
-/* ------------------------------------------------------------------------------------------------ parsing (options.c) --- */
+/* ----------------------------------------------------------------------------------------- parsing (options.c) --- */
 
 /* All are strict: the whole text is the value, or the error names the option. 1e6 is a whole number; 1.5 is not. */
 bool read_integer(const char *text, int64_t *value);
@@ -46,7 +50,7 @@ double parse_positive(const char *option, const char *text);
 /* The position of text among NULL-terminated names. */
 int parse_choice(const char *option, const char *text, const char *const names[]);
 
-/* --------------------------------------------------------------------------------------- options of an urn (options.c) --- */
+/* ------------------------------------------------------------------------------- options of an urn (options.c) --- */
 
 struct urn {
     int32_t classes; /* 0 until --m */
@@ -64,43 +68,66 @@ struct urn {
     gurn_device device;
     int32_t threads;
 };
+/* clang-format off */
 #define URN_INIT {.n = -1, .chain = DEFAULT_CHAIN}
+/* clang-format on */
 
-enum { OPT_M = 256, OPT_N, OPT_OMEGA, OPT_LOG_OMEGA, OPT_CHAIN, OPT_ORDER, OPT_DTYPE, OPT_DEVICE, OPT_THREADS, OPT_OWN };
+enum {
+    OPT_M = 256,
+    OPT_N,
+    OPT_OMEGA,
+    OPT_LOG_OMEGA,
+    OPT_CHAIN,
+    OPT_ORDER,
+    OPT_DTYPE,
+    OPT_DEVICE,
+    OPT_THREADS,
+    OPT_OWN
+};
 
+/* clang-format off */
 /* For the option table of a sub-command: OPT_OWN and above are its own. */
-#define URN_OPTIONS                                                                                    \
-    {"m", required_argument, NULL, OPT_M}, {"n", required_argument, NULL, OPT_N},                      \
-        {"omega", required_argument, NULL, OPT_OMEGA}, {"log-omega", required_argument, NULL, OPT_LOG_OMEGA}, \
-        {"chain", required_argument, NULL, OPT_CHAIN}, {"order", required_argument, NULL, OPT_ORDER},  \
-        {"dtype", required_argument, NULL, OPT_DTYPE}, {"device", required_argument, NULL, OPT_DEVICE}, \
-        {"threads", required_argument, NULL, OPT_THREADS}, {"help", no_argument, NULL, 'h'}
+#define URN_OPTIONS                                   \
+    {"m", required_argument, NULL, OPT_M},            \
+    {"n", required_argument, NULL, OPT_N},            \
+    {"omega", required_argument, NULL, OPT_OMEGA},    \
+    {"log-omega", required_argument, NULL, OPT_LOG_OMEGA}, \
+    {"chain", required_argument, NULL, OPT_CHAIN},    \
+    {"order", required_argument, NULL, OPT_ORDER},    \
+    {"dtype", required_argument, NULL, OPT_DTYPE},    \
+    {"device", required_argument, NULL, OPT_DEVICE},  \
+    {"threads", required_argument, NULL, OPT_THREADS}, \
+    {"help", no_argument, NULL, 'h'}
 
-#define URN_HELP                                                                                                     \
-    "  --m LIST            class sizes, such as 200,200,200 or 3x200\n"                                              \
-    "  --n N               balls drawn\n"                                                                            \
-    "  --omega LIST        importances of the classes, each above 0 (all 1 when not given)\n"                        \
-    "  --log-omega LIST    their natural logarithms instead\n"                                                       \
-    "  --chain exact|merged  how the law is drawn class after class; default " DEFAULT_CHAIN_NAME                    \
-    "\n                      (merged: the papers' chain, biased for three classes or more)\n"                         \
-    "  --order LIST        order in which the classes are visited, such as 2,0,1\n"                                  \
-    "  --dtype float32|float64  arithmetic; default float32\n"                                                       \
-    "  --device auto|cpu|cuda   default auto: CUDA where there is a device\n"                                        \
+#define URN_HELP                                                                               \
+    "  --m LIST            class sizes, such as 200,200,200 or 3x200\n"                        \
+    "  --n N               balls drawn\n"                                                      \
+    "  --omega LIST        importances of the classes, each above 0; default all 1\n"          \
+    "  --log-omega LIST    their natural logarithms instead\n"                                 \
+    "  --chain CHAIN       how the law is drawn class after class: exact, or merged (as\n"     \
+    "                      published, biased for three classes or more);\n"                    \
+    "                      default " DEFAULT_CHAIN_NAME "\n"                                   \
+    "  --order LIST        order in which the classes are visited, such as 2,0,1\n"            \
+    "  --dtype TYPE        arithmetic: float32 (default) or float64\n"                         \
+    "  --device DEVICE     auto (default: CUDA where there is a device), cpu or cuda\n"        \
     "  --threads T         CPU threads; default as many as OpenMP would use\n"
-#define LIST_HELP                                                                                        \
-    "A LIST is separated by commas, and COUNTxVALUE repeats a value. Whole numbers may be written 1e6. The environment variable\n" \
-    "GURN_ISA (portable, avx2, avx512, neon) chooses the CPU's instruction set; the draws do not depend on it.\n"
+#define LIST_HELP                                                                              \
+    "The values of a LIST are separated by commas; COUNTxVALUE repeats one. Whole numbers\n"   \
+    "may be written 1e6. The environment variable GURN_ISA (portable, avx2, avx512, neon)\n"   \
+    "chooses the CPU's instruction set; draws do not depend on it.\n"
+/* clang-format on */
 
 /*
- * getopt_long for a sub-command: returns the next option of its table for which the sub-command is responsible, or -1 at the
- * end. Options of the urn go into *urn; --help prints help and ends the program; anything wrong is a usage error.
+ * getopt_long for a sub-command: returns the next option of its table for which the sub-command is responsible, or -1
+ * at the end. Options of the urn go into *urn; --help prints help and ends the program; anything wrong is a usage
+ * error.
  */
 int next_option(int argc, char **argv, const struct option *table, struct urn *urn, const char *help);
 
 /* Checks what depends on more than one option, and fills in defaults. */
 void urn_finish(struct urn *urn);
 
-/* ------------------------------------------------------------------------------------- a context and a plan (memory.c) --- */
+/* ----------------------------------------------------------------------------- a context and a plan (memory.c) --- */
 
 struct session {
     gurn_context *context;
@@ -128,7 +155,7 @@ static inline double real_at(const struct session *session, const void *array, i
     return session->real_size == 4 ? (double)((const float *)array)[i] : ((const double *)array)[i];
 }
 
-/* --------------------------------------------------------------------------------------------------- output (writer.c) --- */
+/* ------------------------------------------------------------------------------------------- output (writer.c) --- */
 
 struct writer {
     int fd;
@@ -139,8 +166,8 @@ struct writer {
 
 void writer_open(struct writer *writer, const char *path); /* NULL or "-": standard output */
 void writer_flush(struct writer *writer);
-void writer_close(struct writer *writer);                  /* flushes; fails when anything could not be written */
-char *writer_room(struct writer *writer, size_t bytes);    /* bytes <= WRITER_ROOM; then add what was used to ->used */
+void writer_close(struct writer *writer);               /* flushes; fails when anything could not be written */
+char *writer_room(struct writer *writer, size_t bytes); /* bytes <= WRITER_ROOM; then add what was used to ->used */
 void write_bytes(struct writer *writer, const void *bytes, size_t count);
 void write_text(struct writer *writer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #define WRITER_ROOM 64
@@ -155,7 +182,7 @@ bool has_suffix(const char *path, const char *suffix);
 void write_npy_header(struct writer *writer, const char *descr, const char *shape);
 void flush_stdout(void); /* fails when standard output could not be written */
 
-/* ---------------------------------------------------------------------------------------------------- input (counts.c) --- */
+/* -------------------------------------------------------------------------------------------- input (counts.c) --- */
 
 struct counts {
     int64_t rows;
@@ -164,15 +191,15 @@ struct counts {
     int32_t *n; /* [rows]: the sum of each row */
 };
 
-/* Reads a table and holds it against the urn: classes columns, 0 <= x <= m, and row sums of urn->n unless that is -1. */
+/* Reads a table and holds it against the urn: classes columns, 0 <= x <= m, row sums of urn->n unless that is -1. */
 void counts_read(struct counts *counts, const char *path, const struct urn *urn);
 
-/* ------------------------------------------------------------------------------------------------------- sub-commands --- */
+/* ------------------------------------------------------------------------------------------------ sub-commands --- */
 
 int run_sample(int argc, char **argv);
 int run_fit(int argc, char **argv);
 
-/* ------------------------------------------------------------------------------------------- fitting (fit.c and sgd.c) --- */
+/* ----------------------------------------------------------------------------------- fitting (fit.c and sgd.c) --- */
 
 struct sgd_options {
     double tau, tau_final; /* from the first epoch to the last, geometrically */

@@ -1,10 +1,12 @@
 /*
- * Tables of counts, from CSV or .npy, held against the urn while they are read. Errors name the file and the line or row.
+ * Tables of counts, from CSV or .npy, held against the urn while they are read. Errors name the file and the line or
+ * row.
  *
- * CSV is taken as it comes out of spreadsheets and other programs: an optional header (a first line with a field that is not a
- * number), comma, semicolon or tab, blanks around fields, CRLF, a byte order mark, empty lines, lines that begin with '#', counts
- * written 12 or 12.0 or 1.2e1. Columns that the header names log_p are skipped, so what `sample --log-p` wrote can be read.
- * .npy: whole numbers or reals of any size [rows][classes] in C order, or what `sample` wrote.
+ * CSV is taken as it comes out of spreadsheets and other programs: an optional header (a first line with a field that
+ * is not a number), comma, semicolon or tab, blanks around fields, CRLF, a byte order mark, empty lines, lines that
+ * begin with '#', counts written 12 or 12.0 or 1.2e1. Columns that the header names log_p are skipped, so what `sample
+ * --log-p` wrote can be read. .npy: whole numbers or reals of any size [rows][classes] in C order, or what `sample`
+ * wrote.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
@@ -38,12 +40,12 @@ static int32_t *next_row(struct reader *reader) {
 }
 
 /* Puts one value, at the place that messages call `where`, into a row. */
-static int32_t checked(const struct reader *reader, int64_t where, int32_t class, double value) {
+static int32_t checked(const struct reader *reader, int64_t where, int32_t c, double value) {
     if (!(value >= 0 && value == floor(value)))
-        fail("%s: %s %lld: class %d: %g is not a count", reader->name, reader->unit, (long long)where, class, value);
-    if (value > reader->urn->m[class])
-        fail("%s: %s %lld: class %d: %.0f is more than the %d balls of --m", reader->name, reader->unit, (long long)where,
-             class, value, reader->urn->m[class]);
+        fail("%s: %s %lld: class %d: %g is not a count", reader->name, reader->unit, (long long)where, c, value);
+    if (value > reader->urn->m[c])
+        fail("%s: %s %lld: class %d: %.0f is more than the %d balls of --m", reader->name, reader->unit,
+             (long long)where, c, value, reader->urn->m[c]);
     return (int32_t)value;
 }
 
@@ -59,7 +61,7 @@ static void finish_row(struct reader *reader, int64_t where) {
     counts->n[counts->rows++] = n;
 }
 
-/* --------------------------------------------------------------------------------------------------------------- CSV --- */
+/* --------------------------------------------------------------------------------------------------------- CSV --- */
 
 static char *trimmed(char *text) {
     text += strspn(text, " \t\r\n");
@@ -108,19 +110,19 @@ static void read_csv(struct reader *reader, FILE *file) {
                     columns += skipped[i];
                 }
                 if (count == columns) continue;
-                fail("%s: line %lld: the header has %d columns for the %d classes of --m", reader->name, (long long)number,
-                     count, classes);
+                fail("%s: line %lld: the header has %d columns for the %d classes of --m", reader->name,
+                     (long long)number, count, classes);
             }
         }
         if (count != columns)
             fail("%s: line %lld: %d columns where there should be %d", reader->name, (long long)number, count, columns);
         int32_t *row = next_row(reader);
-        for (int32_t i = 0, class = 0; i < stored; i++) {
+        for (int32_t i = 0, c = 0; i < stored; i++) {
             if (skipped[i]) continue;
             if (!read_real(fields[i], &value))
                 fail("%s: line %lld: '%s' is not a number", reader->name, (long long)number, fields[i]);
-            row[class] = checked(reader, number, class, value);
-            class++;
+            row[c] = checked(reader, number, c, value);
+            c++;
         }
         finish_row(reader, number);
     }
@@ -129,7 +131,7 @@ static void read_csv(struct reader *reader, FILE *file) {
     free(skipped);
 }
 
-/* --------------------------------------------------------------------------------------------------------------- npy --- */
+/* --------------------------------------------------------------------------------------------------------- npy --- */
 
 static uint64_t little_endian(const unsigned char *bytes, size_t count) {
     uint64_t value = 0;
@@ -173,7 +175,8 @@ static void read_npy(struct reader *reader, FILE *file) {
     const int32_t classes = reader->counts->classes;
     unsigned char prefix[12];
     size_t length_bytes = 2;
-    if (fread(prefix, 1, 10, file) != 10 || memcmp(prefix, "\x93NUMPY", 6) != 0) fail("%s: not an .npy file", reader->name);
+    if (fread(prefix, 1, 10, file) != 10 || memcmp(prefix, "\x93NUMPY", 6) != 0)
+        fail("%s: not an .npy file", reader->name);
     if (prefix[6] > 1) {
         length_bytes = 4;
         if (fread(prefix + 10, 1, 2, file) != 2) fail("%s: not an .npy file", reader->name);
@@ -192,23 +195,23 @@ static void read_npy(struct reader *reader, FILE *file) {
         const char *log_p = strstr(descr, "('log_p', ");
         char log_p_kind;
         size_t log_p_size;
-        if (log_p && scalar_type(log_p + 10, &log_p_kind, &log_p_size) && sscanf(descr + 12, ", (%lld,))", &columns) == 1 &&
-            shape && sscanf(shape, "(%lld,)", &rows) == 1)
+        if (log_p && scalar_type(log_p + 10, &log_p_kind, &log_p_size) &&
+            sscanf(descr + 12, ", (%lld,))", &columns) == 1 && shape && sscanf(shape, "(%lld,)", &rows) == 1)
             stride = (size_t)columns * size + log_p_size;
-    } else if (descr && scalar_type(descr, &kind, &size) && shape && sscanf(shape, "(%lld, %lld)", &rows, &columns) == 2) {
+    } else if (descr && scalar_type(descr, &kind, &size) && shape &&
+               sscanf(shape, "(%lld, %lld)", &rows, &columns) == 2) {
         stride = (size_t)columns * size;
     }
     if (!stride || rows < 0 || !order || strncmp(order, "False", 5) != 0)
         fail("%s: not an array of numbers [rows][classes] in C order and little-endian", reader->name);
-    if (columns != classes)
-        fail("%s: %lld columns for the %d classes of --m", reader->name, columns, classes);
+    if (columns != classes) fail("%s: %lld columns for the %d classes of --m", reader->name, columns, classes);
 
     unsigned char *record = allocate(stride, 1);
     for (long long r = 0; r < rows; r++) {
-        if (fread(record, 1, stride, file) != stride)
-            fail("%s: cut off in row %lld of %lld", reader->name, r, rows);
+        if (fread(record, 1, stride, file) != stride) fail("%s: cut off in row %lld of %lld", reader->name, r, rows);
         int32_t *row = next_row(reader);
-        for (int32_t c = 0; c < classes; c++) row[c] = checked(reader, r, c, scalar(record + (size_t)c * size, kind, size));
+        for (int32_t c = 0; c < classes; c++)
+            row[c] = checked(reader, r, c, scalar(record + (size_t)c * size, kind, size));
         finish_row(reader, r);
     }
     free(record);
@@ -219,12 +222,14 @@ void counts_read(struct counts *counts, const char *path, const struct urn *urn)
     const bool standard_input = strcmp(path, "-") == 0, npy = has_suffix(path, ".npy");
     memset(counts, 0, sizeof *counts);
     counts->classes = urn->classes;
-    struct reader reader = {.counts = counts, .urn = urn, .name = standard_input ? "standard input" : path,
-                            .unit = npy ? "row" : "line"};
+    struct reader reader = {
+        .counts = counts, .urn = urn, .name = standard_input ? "standard input" : path, .unit = npy ? "row" : "line"};
     FILE *file = standard_input ? stdin : fopen(path, "rb");
     if (!file) fail("--in: %s: %s", path, strerror(errno));
-    if (npy) read_npy(&reader, file);
-    else read_csv(&reader, file);
+    if (npy)
+        read_npy(&reader, file);
+    else
+        read_csv(&reader, file);
     if (ferror(file)) fail("%s: %s", reader.name, strerror(errno));
     if (!standard_input) fclose(file);
     if (counts->rows == 0) fail("%s: no rows", reader.name);

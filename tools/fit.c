@@ -10,29 +10,46 @@
 static const char HELP[] =
     "usage: gumbelurn fit --m LIST --in FILE [options]\n"
     "\n"
-    "Learns the importances omega behind rows of observed counts by stochastic gradient descent (Adam) through the relaxed\n"
-    "sampler: squared error between generated and observed counts, straight-through gradients.\n"
+    "Learns the importances omega behind rows of observed counts by stochastic gradient descent\n"
+    "(Adam) through the relaxed sampler: squared error between generated and observed counts,\n"
+    "straight-through gradients.\n"
     "\n"
-    "  --in FILE           the counts: CSV (header or not), or .npy; - for standard input. One row a draw, one column a class\n"
-    URN_HELP
-    "                      Without --n every row's own sum is its n. --omega or --log-omega is where learning starts\n"
+    "  --in FILE           the counts, a row a draw and a column a class: CSV with or without a\n"
+    "                      header, or NAME.npy; - is standard input (CSV)\n" URN_HELP
+    "                      Without --n every row's own sum is its n. Learning starts from\n"
+    "                      --omega or --log-omega\n"
     "  --train SHARE       share of rows to learn from, the others validate; default 0.8\n"
-    "  --epochs E          passes over these rows; default as many as 2000 steps need, at least 10\n"
+    "  --epochs E          passes over these rows; default as many as make 2000 steps, but 10 at\n"
+    "                      least\n"
     "  --batch B           rows a step; default 32\n"
-    "  --learning-rate R   of the first step, from which it falls to 0 along a half cosine; default 0.1\n"
+    "  --learning-rate R   of the first step; falls to 0 along a half cosine; default 0.1\n"
     "  --tau T             temperature of the relaxation; default 1\n"
-    "  --tau-final T       temperature of the last epoch, reached geometrically; default that of --tau\n"
-    "  --loss means|rows   means (default): gradient of the squared error of minibatch means, without bias;\n"
-    "                      rows: that of single rows, as published, which trades means for a smaller variance\n"
-    "  --seed S            of the split, the order of rows and the draws; default 0\n"
-    "  --log FILE          the curve as CSV: epoch, temperature, learning rate, both losses, log omega\n"
-    "  --out FILE          the result as CSV: class, m, mean of the data, mean of the urn, log omega, omega\n"
+    "  --tau-final T       that of the last epoch, reached geometrically; default as --tau\n"
+    "  --loss LOSS         means (default): squared error of minibatch means, without bias;\n"
+    "                      rows: of single rows, as published, which buys a smaller variance of\n"
+    "                      the counts with wrong means\n"
+    "  --seed S            of the split, the order of rows, and the draws; default 0\n"
+    "  --log FILE          the curve as CSV: epoch, temperature, learning rate, losses, log omega\n"
+    "  --out FILE          the result as CSV: class, m, data_mean, urn_mean, log_omega, omega\n"
     "\n"
-    "Prints the losses - squared error of one draw beside one observed row, summed over classes, averaged over rows - and for\n"
-    "every class the means, log omega with sum 0, and omega with sum 1.\n"
+    "Prints the losses (squared error of a draw beside an observed row, summed over classes,\n"
+    "averaged over rows) and, for every class, the means of data and urn, log omega with sum 0,\n"
+    "and omega with sum 1.\n"
     "\n" LIST_HELP;
 
-enum { OPT_IN = OPT_OWN, OPT_TRAIN, OPT_EPOCHS, OPT_BATCH, OPT_RATE, OPT_TAU, OPT_TAU_FINAL, OPT_LOSS, OPT_SEED, OPT_LOG, OPT_OUT };
+enum {
+    OPT_IN = OPT_OWN,
+    OPT_TRAIN,
+    OPT_EPOCHS,
+    OPT_BATCH,
+    OPT_RATE,
+    OPT_TAU,
+    OPT_TAU_FINAL,
+    OPT_LOSS,
+    OPT_SEED,
+    OPT_LOG,
+    OPT_OUT
+};
 
 static const struct option OPTIONS[] = {URN_OPTIONS,
                                         {"in", required_argument, NULL, OPT_IN},
@@ -79,8 +96,8 @@ static void report(const struct fit_result *result, const struct urn *urn, const
     if (result->validation_rows) printf("validation loss  %.6g\n", result->validation_loss);
     printf("\n%5s %9s %12s %12s %11s %11s\n", "class", "m", "data mean", "urn mean", "log omega", "omega");
     for (int32_t c = 0; c < urn->classes; c++)
-        printf("%5d %9d %12.6g %12.6g %11.5f %11.6g\n", c, urn->m[c], mean[c], result->model_mean[c], result->log_omega[c],
-               omega[c]);
+        printf("%5d %9d %12.6g %12.6g %11.5f %11.6g\n", c, urn->m[c], mean[c], result->model_mean[c],
+               result->log_omega[c], omega[c]);
     flush_stdout();
     if (out) {
         struct writer writer;

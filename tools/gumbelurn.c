@@ -61,22 +61,26 @@ static const struct command {
     {"fit", "learn the importances behind observed counts", run_fit},
     {"info", "version, devices, instruction set, threads", run_info},
 };
-enum { COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0] };
+enum {
+    COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0]
+};
 
 static void print_help(FILE *file) {
-    fputs("usage: gumbelurn COMMAND [options]\n"
-          "\n"
-          "Differentiable urn models: the multivariate noncentral (Fisher) hypergeometric distribution.\n"
-          "\n",
-          file);
+    fputs(
+        "usage: gumbelurn COMMAND [options]\n"
+        "\n"
+        "Differentiable urn models: the multivariate noncentral (Fisher) hypergeometric distribution.\n"
+        "\n",
+        file);
     for (int i = 0; i < COMMAND_COUNT; i++) fprintf(file, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
-    fputs("\n"
-          "gumbelurn COMMAND --help tells about a command, gumbelurn --version the version.\n"
-          "Exit status: 0 success, 1 failure, 2 wrong usage.\n"
-          "\n"
-          "  gumbelurn sample --m 200,200,200 --n 180 --omega 1,5,1 --rows 50000 --seed 1 --out draws.csv\n"
-          "  gumbelurn fit --m 200,200,200 --n 180 --in draws.csv\n",
-          file);
+    fputs(
+        "\n"
+        "gumbelurn COMMAND --help tells about a command, gumbelurn --version the version.\n"
+        "Exit status: 0 success, 1 failure, 2 wrong usage.\n"
+        "\n"
+        "  gumbelurn sample --m 200,200,200 --n 180 --omega 1,5,1 --rows 50000 --seed 1 --out draws.csv\n"
+        "  gumbelurn fit --m 200,200,200 --n 180 --in draws.csv\n",
+        file);
 }
 
 int main(int argc, char **argv) {

@@ -1,4 +1,4 @@
-/* Contexts, plans and memory. With GURN_TOOLS_CUDA the arrays of a CUDA context are in GPU memory, by the CUDA runtime. */
+/* Contexts, plans and memory: with GURN_TOOLS_CUDA the arrays of a CUDA context lie in GPU memory, by cudaMalloc. */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdio.h>

@@ -77,8 +77,8 @@ static bool looks_numeric(const char *text) {
 
 int64_t parse_integer(const char *option, const char *text, int64_t least, int64_t most) {
     int64_t value;
-    if (!read_integer(text, &value)) usage_error("%s: '%s' is not a whole number%s", option, text,
-                                                 looks_numeric(text) ? " in range" : "");
+    if (!read_integer(text, &value))
+        usage_error("%s: '%s' is not a whole number%s", option, text, looks_numeric(text) ? " in range" : "");
     if (value < least) usage_error("%s: %s is below %lld", option, text, (long long)least);
     if (value > most) usage_error("%s: %s is above %lld", option, text, (long long)most);
     return value;
@@ -112,9 +112,9 @@ int parse_choice(const char *option, const char *text, const char *const names[]
     usage_error("%s: '%s' is not %s", option, text, known);
 }
 
-/* Calls item(option, text, data, i) for the values of a list such as "4,3x200": 4, 200, 200, 200. Returns how many there were. */
-static int32_t parse_list(const char *option, const char *list, void (*item)(const char *, const char *, void *, int32_t),
-                          void *data) {
+/* Calls item(option, text, data, i) for the values of a list: those of "4,3x200" are 4, 200, 200, 200. Returns how many. */
+static int32_t parse_list(const char *option, const char *list,
+                          void (*item)(const char *, const char *, void *, int32_t), void *data) {
     char *copy = strdup(list);
     if (!copy) fail("out of memory");
     int64_t count = 0;
@@ -210,7 +210,8 @@ int next_option(int argc, char **argv, const struct option *table, struct urn *u
         }
         if (code == ':') usage_error("%s needs a value", argv[optind - 1]);
         if (code == '?' && optopt && optopt < 256) usage_error("unknown option '-%c'", optopt);
-        if (code == '?') usage_error("%s '%s'", optopt ? "no value is taken by" : "unknown or ambiguous option", argv[optind - 1]);
+        if (code == '?')
+            usage_error("%s '%s'", optopt ? "no value is taken by" : "unknown or ambiguous option", argv[optind - 1]);
         if (code == 'h') {
             fputs(help, stdout);
             flush_stdout();
@@ -233,10 +234,10 @@ void urn_finish(struct urn *urn) {
             usage_error("--order: %d entries for the %d classes of --m", urn->order_count, urn->classes);
         bool *seen = allocate((size_t)urn->classes, sizeof *seen);
         for (int32_t i = 0; i < urn->classes; i++) {
-            int32_t class = urn->order[i];
-            if (class >= urn->classes) usage_error("--order: there is no class %d", class);
-            if (seen[class]) usage_error("--order: class %d occurs twice", class);
-            seen[class] = true;
+            int32_t c = urn->order[i];
+            if (c >= urn->classes) usage_error("--order: there is no class %d", c);
+            if (seen[c]) usage_error("--order: class %d occurs twice", c);
+            seen[c] = true;
         }
         free(seen);
     }

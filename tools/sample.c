@@ -12,24 +12,35 @@
 static const char HELP[] =
     "usage: gumbelurn sample --m LIST --n N [options]\n"
     "\n"
-    "Draws rows of counts from the Fisher noncentral hypergeometric urn, as CSV (header x0,x1,...) or .npy.\n"
+    "Draws rows of counts from Fisher's noncentral hypergeometric urn, as CSV with the header\n"
+    "x0,x1,... or as .npy.\n"
     "\n" URN_HELP
     "  --rows B            rows drawn; default 1\n"
-    "  --seed S            default 0; the same seed gives the same rows on every device and instruction set\n"
-    "  --offset O          number of the first row in the stream of the seed; default 0. Rows 0..99 and then 100 more from\n"
-    "                      --offset 100 are the rows of one call with --rows 200\n"
+    "  --seed S            default 0; the same seed gives the same rows on every device\n"
+    "  --offset O          where in the seed's stream to begin; default 0. 100 rows, and then 100\n"
+    "                      more with --offset 100, are the 200 rows of one run\n"
     "  --tau T             temperature, for --soft; default 1\n"
-    "  --soft              relaxed counts: real numbers that differentiable programs compute with\n"
+    "  --soft              relaxed counts: the real numbers that gradients flow through\n"
     "  --no-noise          no randomness: the mode of every conditional step\n"
-    "  --log-p             the log-probability of each row under the chain too\n"
-    "  --out FILE          FILE instead of standard output; a NAME.npy is a NumPy array\n"
+    "  --log-p             each row's log-probability under the chain as well\n"
+    "  --out FILE          to FILE; a NAME.npy becomes a NumPy array. Default standard output\n"
     "  --no-header         CSV without its first line\n"
     "\n"
-    ".npy holds int32 [rows][classes], or reals with --soft; with --log-p a structured array with the fields x and log_p.\n"
-    "CSV gives log_p with six decimals (float64: 17 digits).\n"
+    "A .npy file holds int32 [rows][classes], or reals with --soft; with --log-p a structured\n"
+    "array with the fields x and log_p. CSV has log_p to six decimals (float64: 17 digits).\n"
     "\n" LIST_HELP;
 
-enum { OPT_ROWS = OPT_OWN, OPT_SEED, OPT_OFFSET, OPT_TAU, OPT_SOFT, OPT_NO_NOISE, OPT_LOG_P, OPT_OUT, OPT_NO_HEADER };
+enum {
+    OPT_ROWS = OPT_OWN,
+    OPT_SEED,
+    OPT_OFFSET,
+    OPT_TAU,
+    OPT_SOFT,
+    OPT_NO_NOISE,
+    OPT_LOG_P,
+    OPT_OUT,
+    OPT_NO_HEADER
+};
 
 static const struct option OPTIONS[] = {URN_OPTIONS,
                                         {"rows", required_argument, NULL, OPT_ROWS},
@@ -56,7 +67,8 @@ struct format {
     int32_t classes;
 };
 
-static void write_header(struct writer *writer, const struct format *format, const struct session *session, int64_t rows) {
+static void write_header(struct writer *writer, const struct format *format, const struct session *session,
+                         int64_t rows) {
     const int32_t classes = format->classes;
     if (!format->npy) {
         for (int32_t c = 0; c < classes; c++) write_text(writer, c ? ",x%d" : "x%d", c);
@@ -155,7 +167,8 @@ static void draw(struct sample *sample) {
               "gurn_mvhg_forward");
         const void *x = to_host(&session, outputs.x, x_host, (size_t)(inputs->rows * urn->classes) * session.real_size);
         const void *log_p = NULL;
-        if (sample->log_p) log_p = to_host(&session, outputs.log_p, log_p_host, (size_t)inputs->rows * session.real_size);
+        if (sample->log_p)
+            log_p = to_host(&session, outputs.log_p, log_p_host, (size_t)inputs->rows * session.real_size);
         (format.npy ? write_npy : write_csv)(&writer, &format, &session, x, log_p, inputs->rows);
     }
     writer_close(&writer);

@@ -1,15 +1,16 @@
 /*
- * Learning log omega by stochastic gradient descent through the relaxed sampler: [MVHG] App. B.5.1. Every observed row is set
- * beside a generated one; the loss is their squared difference, summed over classes; its gradient reaches log omega by the
- * straight-through estimator; Adam takes the steps, with a learning rate that falls to 0 along a half cosine.
+ * Learning log omega by stochastic gradient descent through the relaxed sampler: [MVHG] App. B.5.1. Every observed row
+ * is set beside a generated one; the loss is their squared difference, summed over classes; its gradient reaches log
+ * omega by the straight-through estimator; Adam takes the steps, with a learning rate that falls to 0 along a half
+ * cosine.
  *
  * Two gradients. The papers' is that of the loss of single rows. Its expectation is
  *     E sum_c (X_c - x_c)^2 = sum_c (E X_c - E x_c)^2 + var X_c + var x_c
- * so the optimum trades the means for a smaller variance of the generated counts: importances come out too unequal, the more so
- * the smaller and the more unequal the urn. The default is the gradient of the squared difference of minibatch means, with
- * the difference taken from a second, independent set of draws: then E of the product is the product of the expectations,
- * the variance term is gone, and the optimum is where the urn's means are the data's - which, for the exact chain and rows of
- * equal n, is the maximum of the likelihood too.
+ * so the optimum trades the means for a smaller variance of the generated counts: importances come out too unequal, the
+ * more so the smaller and the more unequal the urn. The default is the gradient of the squared difference of minibatch
+ * means, with the difference taken from a second, independent set of draws: then E of the product is the product of the
+ * expectations, the variance term is gone, and the optimum is where the urn's means are the data's - which, for the
+ * exact chain and rows of equal n, is the maximum of the likelihood too.
  *
  * Omega is known up to a factor, since rows have a given sum; log omega is kept at sum 0.
  */
@@ -35,19 +36,19 @@ struct sgd {
     const struct session *session;
     const struct counts *counts;
     int32_t classes;
-    int64_t chunk;     /* rows that the arrays have room for */
-    bool equal_n;      /* all rows have the n of the first */
+    int64_t chunk; /* rows that the arrays have room for */
+    bool equal_n;  /* all rows have the n of the first */
     gurn_mvhg_inputs inputs;
     size_t workspace_bytes;
     double *log_omega; /* [classes], host */
     /* Device memory, and where the host reads it on a GPU. */
     void *log_omega_device, *workspace;
-    void *n_device;                 /* int32 [chunk] */
-    void *x, *second, *upstream;    /* real [chunk][classes] */
-    void *gradient;                 /* real [classes] */
+    void *n_device;              /* int32 [chunk] */
+    void *x, *second, *upstream; /* real [chunk][classes] */
+    void *gradient;              /* real [classes] */
     void *x_host, *second_host, *gradient_host;
-    void *upstream_host;            /* real [chunk][classes]: made here */
-    int32_t *n_host;                /* [chunk] */
+    void *upstream_host; /* real [chunk][classes]: made here */
+    int32_t *n_host;     /* [chunk] */
 };
 
 static uint64_t next_random(uint64_t *state) { /* splitmix64 */
@@ -135,7 +136,8 @@ static const void *draw(struct sgd *sgd, uint64_t offset, void *x, void *host) {
     outputs.x = x;
     sgd->inputs.noise.offset = offset;
     check(session,
-          gurn_mvhg_forward(session->context, session->plan, &sgd->inputs, &outputs, sgd->workspace, sgd->workspace_bytes),
+          gurn_mvhg_forward(session->context, session->plan, &sgd->inputs, &outputs, sgd->workspace,
+                            sgd->workspace_bytes),
           "gurn_mvhg_forward");
     return to_host(session, x, host, (size_t)(sgd->inputs.rows * sgd->classes) * session->real_size);
 }
@@ -167,8 +169,10 @@ static double evaluate(struct sgd *sgd, const int64_t *rows, int64_t count, uint
 }
 
 static void put_upstream(struct sgd *sgd, int64_t i, double value) {
-    if (sgd->session->real_size == sizeof(float)) ((float *)sgd->upstream_host)[i] = (float)value;
-    else ((double *)sgd->upstream_host)[i] = value;
+    if (sgd->session->real_size == sizeof(float))
+        ((float *)sgd->upstream_host)[i] = (float)value;
+    else
+        ((double *)sgd->upstream_host)[i] = value;
 }
 
 /* Upstream gradient of x for a minibatch; see the head of this file. mean[classes] is scratch. */
@@ -207,8 +211,8 @@ static const void *gradient(struct sgd *sgd, uint64_t offset) {
     gradients.log_omega = sgd->gradient;
     sgd->inputs.noise.offset = offset;
     check(session,
-          gurn_mvhg_backward(session->context, session->plan, &sgd->inputs, sgd->x, &upstream, &gradients, sgd->workspace,
-                             sgd->workspace_bytes),
+          gurn_mvhg_backward(session->context, session->plan, &sgd->inputs, sgd->x, &upstream, &gradients,
+                             sgd->workspace, sgd->workspace_bytes),
           "gurn_mvhg_backward");
     return to_host(session, sgd->gradient, sgd->gradient_host, (size_t)sgd->classes * session->real_size);
 }
@@ -219,8 +223,8 @@ struct adam {
 };
 
 /* Kingma and Ba, Adam (2015), Algorithm 1, with its standard constants. */
-static void adam_step(struct adam *adam, const struct session *session, const void *slope, double rate, double *log_omega,
-                      int32_t classes) {
+static void adam_step(struct adam *adam, const struct session *session, const void *slope, double rate,
+                      double *log_omega, int32_t classes) {
     const double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
     adam->steps++;
     const double correct1 = 1 - pow(beta1, (double)adam->steps), correct2 = 1 - pow(beta2, (double)adam->steps);

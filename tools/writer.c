@@ -1,4 +1,4 @@
-/* Buffered output straight to a file descriptor, fast decimal text, and the .npy header. Every failed write ends the program. */
+/* Buffered output to a file descriptor, fast decimal text, the .npy header. A failed write ends the program. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <fcntl.h>
@@ -135,9 +135,10 @@ bool has_suffix(const char *path, const char *suffix) {
 void write_npy_header(struct writer *writer, const char *descr, const char *shape) {
     char text[512];
     int length = snprintf(text, sizeof text, "{'descr': %s, 'fortran_order': False, 'shape': %s, }", descr, shape);
-    /* Magic, version and length take 10 bytes; blanks and a newline fill up to a multiple of 64, where the data begin. */
+    /* Magic, version and length take 10 bytes; blanks and a newline fill up to a multiple of 64: there data begin. */
     size_t total = (10 + (size_t)length + 1 + 63) / 64 * 64, header = total - 10;
-    unsigned char prefix[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(header & 255), (unsigned char)(header >> 8)};
+    unsigned char prefix[10] = {
+        0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(header & 255), (unsigned char)(header >> 8)};
     write_bytes(writer, prefix, sizeof prefix);
     write_text(writer, "%s%*s\n", text, (int)(header - 1 - (size_t)length), "");
 }

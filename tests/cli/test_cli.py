@@ -69,7 +69,7 @@ class Help(unittest.TestCase):
                           ["info", "--help"], ["help", "sample"]):
             text = output(*arguments)
             self.assertTrue(text.startswith("usage: gumbelurn"), arguments)
-            self.assertLessEqual(max(map(len, text.splitlines())), 124, arguments)
+            self.assertLessEqual(max(map(len, text.splitlines())), 92, arguments)
 
     def test_help_names_every_option(self):
         for option in ("--m --n --omega --log-omega --chain --order --device --threads --rows --seed --tau --soft --log-p "
