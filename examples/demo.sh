@@ -1,10 +1,10 @@
 #!/bin/sh
-# Learns the class importances behind real counts: batches of 256 labels of Fashion-MNIST, five of whose ten classes were thinned to
-# 60 % (make_fashion_counts.py). The data say only how often every class came up in every batch; the urn has to find out which
-# classes are rare, and how rare.
+# Learns the class importances behind real counts: batches of 256 labels of Fashion-MNIST, five of whose ten classes
+# were thinned to 60 % (make_fashion_counts.py). The data say only how often every class came up in every batch; the urn
+# has to find out which classes are rare, and how rare.
 #
-# Also a check: fails unless the means of the learned urn are within 3 % of the data's for every class, and every thinned class has a
-# lower importance than every whole one.
+# Also a check: fails unless the means of the learned urn are within 3 % of the data's for every class, and every
+# thinned class has a lower importance than every whole one.
 #
 # usage: demo.sh GUMBELURN [option of gumbelurn fit ...]
 set -eu
@@ -29,7 +29,8 @@ awk -F, '
         classes++
     }
     END {
-        printf "\n%-11s %-8s %10s %13s %7s %9s %9s\n", "class", "group", "true share", "learned share", "omega", "data mean", "deviation"
+        printf "\n%-11s %-8s %10s %13s %7s %9s %9s\n", "class", "group", "true share", "learned share", "omega",
+               "data mean", "deviation"
         for (c = 0; c < classes; c++) {
             deviation = urn[c] / data[c] - 1
             if (!(deviation <= 0.03 && deviation >= -0.03)) missed++

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Makes examples/data/fashion_counts.csv and fashion_shares.csv: class counts of shuffled batches of real labels.
 
-The 60 000 training labels of Fashion-MNIST (6000 of each of ten classes) are thinned: of the classes 0 to 4 a random 60 %
-is kept, of the others all. What is left is 48 000 labels with true class shares of 7.5 % and 12.5 %. Then a data loader's
-work: shuffle all labels, cut them into batches of 256 drawn without replacement, drop the incomplete last batch; PASSES
-times over. A row of fashion_counts.csv holds the class counts of one batch. fashion_shares.csv holds the true shares.
+The 60 000 training labels of Fashion-MNIST (6000 of each of ten classes) are thinned: of the classes 0 to 4 a random
+60 % is kept, of the others all. What is left is 48 000 labels with true class shares of 7.5 % and 12.5 %. Then a data
+loader's work: shuffle all labels, cut them into batches of 256 drawn without replacement, drop the incomplete last
+batch; PASSES times over. A row of fashion_counts.csv holds the class counts of one batch. fashion_shares.csv holds the
+true shares.
 
-The label file is that of Debian's package dataset-fashion-mnist (apt-get install dataset-fashion-mnist). The two files are
-committed, so this script only has to run again when it changes. One seed, and nothing but the Python standard library: the
-tests run it again where the package is installed and compare.
+The label file is that of Debian's package dataset-fashion-mnist (apt-get install dataset-fashion-mnist). The two files
+are committed, so this script only has to run again when it changes. One seed, and nothing but the Python standard
+library: the tests run it again where the package is installed and compare.
 
 usage: make_fashion_counts.py [--labels FILE] [--directory DIR]
 """

@@ -112,7 +112,7 @@ int parse_choice(const char *option, const char *text, const char *const names[]
     usage_error("%s: '%s' is not %s", option, text, known);
 }
 
-/* Calls item(option, text, data, i) for the values of a list: those of "4,3x200" are 4, 200, 200, 200. Returns how many. */
+/* Calls item(option, text, data, i) for the values of a list: "4,3x200" has 4, 200, 200, 200. Returns how many. */
 static int32_t parse_list(const char *option, const char *list,
                           void (*item)(const char *, const char *, void *, int32_t), void *data) {
     char *copy = strdup(list);
