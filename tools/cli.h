@@ -7,7 +7,7 @@
  *
  * Adding a sub-command: a run function in a file of its own, a line in the table in gumbelurn.c, a declaration here.
  * Nothing but the public API is used. The process ends with EXIT_OK, EXIT_FAILURE_RUN or EXIT_USAGE; usage_error() and
- * fail() end it at once (memory and files are left to the system).
+ * fail() end it at once, by _exit: memory is left to the system, and standard output has been flushed.
  */
 #ifndef GUMBELURN_CLI_H
 #define GUMBELURN_CLI_H
@@ -126,6 +126,7 @@ int next_option(int argc, char **argv, const struct option *table, struct urn *u
 
 /* Checks what depends on more than one option, and fills in defaults. */
 void urn_finish(struct urn *urn);
+void urn_release(struct urn *urn);
 
 /* ----------------------------------------------------------------------------- a context and a plan (memory.c) --- */
 

@@ -155,5 +155,6 @@ int run_fit(int argc, char **argv) {
     free(mean);
     free(counts.x);
     free(counts.n);
+    urn_release(&urn);
     return EXIT_OK;
 }

@@ -78,7 +78,7 @@ static void print_help(FILE *file) {
         "gumbelurn COMMAND --help tells about a command, gumbelurn --version the version.\n"
         "Exit status: 0 success, 1 failure, 2 wrong usage.\n"
         "\n"
-        "  gumbelurn sample --m 200,200,200 --n 180 --omega 1,5,1 --rows 50000 --seed 1 --out draws.csv\n"
+        "  gumbelurn sample --m 200,200,200 --n 180 --omega 1,5,1 --rows 50000 --out draws.csv\n"
         "  gumbelurn fit --m 200,200,200 --n 180 --in draws.csv\n",
         file);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -24,7 +25,7 @@ void usage_error(const char *format, ...) {
     message("", format, arguments);
     va_end(arguments);
     fprintf(stderr, "Try '%s --help'.\n", command_name);
-    exit(EXIT_USAGE);
+    _exit(EXIT_USAGE);
 }
 
 void fail(const char *format, ...) {
@@ -32,7 +33,7 @@ void fail(const char *format, ...) {
     va_start(arguments, format);
     message("", format, arguments);
     va_end(arguments);
-    exit(EXIT_FAILURE_RUN);
+    _exit(EXIT_FAILURE_RUN);
 }
 
 void warn(const char *format, ...) {
@@ -215,7 +216,7 @@ int next_option(int argc, char **argv, const struct option *table, struct urn *u
         if (code == 'h') {
             fputs(help, stdout);
             flush_stdout();
-            exit(EXIT_OK);
+            _exit(EXIT_OK);
         }
         if (code >= OPT_OWN) return code;
         urn_option(urn, code, optarg);
@@ -249,4 +250,10 @@ void urn_finish(struct urn *urn) {
             usage_error("--dtype: float32 does not hold the counts of a class of %d; use float64", largest);
         urn->dtype = GURN_FLOAT64;
     }
+}
+
+void urn_release(struct urn *urn) {
+    free(urn->m);
+    free(urn->log_omega);
+    free(urn->order);
 }

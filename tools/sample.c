@@ -202,5 +202,6 @@ int run_sample(int argc, char **argv) {
     urn_finish(&sample.urn);
     if (sample.urn.n < 0) usage_error("--n is missing: the number of balls drawn");
     draw(&sample);
+    urn_release(&sample.urn);
     return EXIT_OK;
 }
