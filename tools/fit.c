@@ -17,7 +17,7 @@ static const char HELP[] =
     "  --in FILE           the counts, a row a draw and a column a class: CSV with or without a\n"
     "                      header, or NAME.npy; - is standard input (CSV)\n" URN_HELP
     "                      Without --n every row's own sum is its n. Learning starts from\n"
-    "                      --omega or --log-omega\n"
+    "                      --omega or --log-omega. --threads is 1 when steps are small\n"
     "  --train SHARE       share of rows to learn from, the others validate; default 0.8\n"
     "  --epochs E          passes over these rows; default as many as make 2000 steps, but 10 at\n"
     "                      least\n"
@@ -64,6 +64,9 @@ static const struct option OPTIONS[] = {URN_OPTIONS,
                                         {"log", required_argument, NULL, OPT_LOG},
                                         {"out", required_argument, NULL, OPT_OUT},
                                         {NULL, 0, NULL, 0}};
+
+/* A step of fewer counts is over sooner than several threads have been started and waited for. */
+#define SMALL_STEP 4096
 
 /* Means of the observed counts; warns of classes for which no omega is best. */
 static double *data_means(const struct counts *counts, const struct urn *urn) {
@@ -137,6 +140,7 @@ int run_fit(int argc, char **argv) {
     urn_finish(&urn);
     if (!in) usage_error("--in is missing: the file of counts");
     if (sgd.tau_final == 0) sgd.tau_final = sgd.tau;
+    if (urn.threads == 0 && sgd.batch * urn.classes < SMALL_STEP) urn.threads = 1;
 
     struct counts counts;
     counts_read(&counts, in, &urn);

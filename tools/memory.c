@@ -21,8 +21,9 @@ gurn_context *open_context(gurn_device device, int32_t threads) {
     gurn_context *context;
     gurn_status status = gurn_context_create(&options, &context);
     if (status == GURN_NO_DEVICE) fail("--device: %s", gurn_status_string(status));
-    if (status == GURN_UNSUPPORTED && getenv("GURN_ISA"))
-        fail("GURN_ISA: '%s' is not an instruction set of this machine", getenv("GURN_ISA"));
+    const char *isa = getenv("GURN_ISA"); /* which the library judges: all else is valid here */
+    if (isa && (status == GURN_UNSUPPORTED || status == GURN_INVALID_ARGUMENT))
+        fail("GURN_ISA: '%s' is not an instruction set of this machine", isa);
     if (status != GURN_SUCCESS) fail("gurn_context_create: %s", gurn_status_string(status));
     return context;
 }
