@@ -9,45 +9,50 @@
  * ln 2, in [1.6e-10, 33]. A Gumbel variate is -log(ln 2 E). Relative error below 4e-7, also where u is within 2^-33 of
  * 1: then the distance t = 1 - u is what is known exactly, and log2(1 - t) is taken from it.
  *
- * With r read as signed, t = (min(r, ~r) + 1/2) 2^-32 is u below one half and 1 - u above. y = u or 1 - t is good
- * enough to choose the scale 2^e; then f = y 2^-e - 1 is formed from t itself with one rounding.
+ * With r read as signed, t = (r + 1/2) 2^-32 is u where it is positive and u - 1 where it is negative, either way to full relative
+ * precision. y = u, formed from it, is good enough to choose the scale 2^e; then f = y 2^-e - 1 is formed from t itself with one
+ * rounding.
+ *
+ * exponential32_times(r, s) is s E for a power of two s, with the same bits up to that power: 2^23 E costs one multiplication less.
  */
-GURN_FN GURN_L(f32) GURN_L(exponential32)(GURN_L(u32) r) {
+GURN_FN GURN_L(f32) GURN_L(exponential32_times)(GURN_L(u32) r, float s) {
     GURN_L(i32) negative = GURN_L(sign32)((GURN_L(i32))r); /* all ones: upper half of the unit interval */
-    GURN_L(i32) a = (GURN_L(i32))r ^ negative;
-    GURN_L(f32) t = GURN_L(fma32)(GURN_L(to_f32)(a), GURN_L(splat32)(0x1p-32f), GURN_L(splat32)(0x1p-33f));
-    GURN_L(f32) signed_t = GURN_L(from_bits32)(GURN_L(bits32)(t) ^ ((GURN_L(u32))negative & 0x80000000u));
-    GURN_L(f32) base = GURN_L(from_bits32)((GURN_L(u32))negative & 0x3F800000u); /* 1 or 0 */
-    GURN_L(u32) exponent =
-        (GURN_L(bits32)(base + signed_t) - 0x3F3504F3u) & 0xFF800000u; /* e << 23, from sqrt(1/2) up */
-    GURN_L(f32) scale = GURN_L(from_bits32)(0x3F800000u - exponent);   /* 2^-e */
-    GURN_L(f32) f = GURN_L(fma32)(signed_t, scale, GURN_L(fma32)(base, scale, GURN_L(splat32)(-1.0f)));
-    GURN_L(f32) p = GURN_L(splat32)(-0.145810097263f);
-    p = GURN_L(fma32)(p, f, GURN_L(splat32)(0.234041646607f));
-    p = GURN_L(fma32)(p, f, GURN_L(splat32)(-0.24887708166f));
-    p = GURN_L(fma32)(p, f, GURN_L(splat32)(0.287098805852f));
-    p = GURN_L(fma32)(p, f, GURN_L(splat32)(-0.360239632894f));
-    p = GURN_L(fma32)(p, f, GURN_L(splat32)(0.480923238566f));
-    p = GURN_L(fma32)(p, f, GURN_L(splat32)(-0.721352788063f));
-    p = GURN_L(fma32)(p, f, GURN_L(splat32)(1.442694962f));
+    GURN_L(f32) t = GURN_L(fma32)(GURN_L(to_f32)((GURN_L(i32))r), GURN_L(splat32)(0x1p-32f), GURN_L(splat32)(0x1p-33f));
+    GURN_L(f32) base = GURN_L(from_bits32)((GURN_L(u32))negative & 0x3F800000u);   /* 1 or 0 */
+    GURN_L(u32) exponent = (GURN_L(bits32)(base + t) - 0x3F3504F3u) & 0xFF800000u; /* e << 23, from sqrt(1/2) up */
+    GURN_L(f32) scale = GURN_L(from_bits32)(0x3F800000u - exponent);               /* 2^-e */
+    GURN_L(f32) f = GURN_L(fma32)(t, scale, GURN_L(fma32)(base, scale, GURN_L(splat32)(-1.0f)));
+    GURN_L(f32) p = GURN_L(splat32)(-0.145810097263f * s);
+    p = GURN_L(fma32)(p, f, GURN_L(splat32)(0.234041646607f * s));
+    p = GURN_L(fma32)(p, f, GURN_L(splat32)(-0.24887708166f * s));
+    p = GURN_L(fma32)(p, f, GURN_L(splat32)(0.287098805852f * s));
+    p = GURN_L(fma32)(p, f, GURN_L(splat32)(-0.360239632894f * s));
+    p = GURN_L(fma32)(p, f, GURN_L(splat32)(0.480923238566f * s));
+    p = GURN_L(fma32)(p, f, GURN_L(splat32)(-0.721352788063f * s));
+    p = GURN_L(fma32)(p, f, GURN_L(splat32)(1.442694962f * s));
     /* -(e + f p), with e from its place in the exponent field */
-    return GURN_L(fma32)(-f, p, GURN_L(to_f32)((GURN_L(i32))exponent) * GURN_L(splat32)(-0x1p-23f));
+    return GURN_L(fma32)(-f, p, GURN_L(to_f32)((GURN_L(i32))exponent) * GURN_L(splat32)(-0x1p-23f * s));
 }
+GURN_FN GURN_L(f32) GURN_L(exponential32)(GURN_L(u32) r) { return GURN_L(exponential32_times)(r, 1.0f); }
 
-/*
- * 2^d for d in units of 2^-23 bit, |d| < 126 * 2^23: a fixed-point number has its whole part in the exponent field's
- * place and its fraction in the mantissa's. Relative error 2e-7. 2^(d + j 2^23) is exactly 2^j times 2^d.
- */
-GURN_FN GURN_L(f32) GURN_L(exp2_fixed)(GURN_L(i32) d) {
-    GURN_L(u32) u = (GURN_L(u32))d;
-    GURN_L(f32) t = GURN_L(from_bits32)((u & 0x007FFFFFu) | 0x3F800000u) - GURN_L(splat32)(1.5f);
+/* 2^(t + 1/2) for |t| <= 1/2, for exp2_fixed. */
+GURN_FN GURN_L(f32) GURN_L(exp2_fraction32)(GURN_L(f32) t) {
     GURN_L(f32) p = GURN_L(splat32)(0.00187757789322f);
     p = GURN_L(fma32)(p, t, GURN_L(splat32)(0.0136832822316f));
     p = GURN_L(fma32)(p, t, GURN_L(splat32)(0.0784989396416f));
     p = GURN_L(fma32)(p, t, GURN_L(splat32)(0.339724074989f));
     p = GURN_L(fma32)(p, t, GURN_L(splat32)(0.980257841538f));
-    p = GURN_L(fma32)(p, t, GURN_L(splat32)(1.41421366371f));
-    return GURN_L(from_bits32)(GURN_L(bits32)(p) + (u & 0xFF800000u));
+    return GURN_L(fma32)(p, t, GURN_L(splat32)(1.41421366371f));
+}
+
+/*
+ * 2^d for d in units of 2^-23 bit, |d| < 126 * 2^23: a fixed-point number has its whole part in the exponent field's place and
+ * its fraction in the mantissa's. Relative error 2e-7. 2^(d + j 2^23) is exactly 2^j times 2^d.
+ */
+GURN_FN GURN_L(f32) GURN_L(exp2_fixed)(GURN_L(i32) d) {
+    GURN_L(u32) u = (GURN_L(u32))d;
+    GURN_L(f32) t = GURN_L(from_bits32)((u & 0x007FFFFFu) | 0x3F800000u) - GURN_L(splat32)(1.5f);
+    return GURN_L(from_bits32)(GURN_L(bits32)(GURN_L(exp2_fraction32)(t)) + (u & 0xFF800000u));
 }
 
 /* log2((1+s)/(1-s)) for |s| <= 0.172, as s * q(s^2); relative error 2e-16. */

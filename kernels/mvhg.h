@@ -27,18 +27,23 @@
 #define GURN_MAX_LAMBDA 200.0
 
 /*
- * Window of the race, in bits of cost above the mode's. Gumbel noise lies in [-3.14, 22.88] (u within 2^-33 of 0 and
- * 1), so a point more than 26.02 nats below the mode can not win; 26.4 nats leave room for the mode having been found
- * to within rounding.
+ * Window of the race, in bits of cost above the mode's. E lies in [2^-32.47, 2^5.05] (u within 2^-33 of 1 and 0), so a
+ * point whose cost is 37.6 bits above the mode's can not win; half a bit more leaves room for rounding.
  */
 #define GURN_RACE_BITS 38.1f
+/*
+ * Nearly always less will do: if the best race value found is at most GURN_SURE_RACE (relative to a reference at or below the
+ * mode's cost), a point GURN_SURE_BITS above the mode, whose race value is 2^(33 - 32.47) at least, can not win either. So a
+ * sweep takes the narrow window first and the wide one only when its winner is not sure.
+ */
+#define GURN_SURE_BITS 33.0f
+#define GURN_SURE_RACE 1.4f
 /* A point tau * 24 bits further weighs less than 2^-24 of the winner in softmax((logit + g)/tau). */
 #define GURN_RELAXED_BITS(tau) (GURN_RACE_BITS + 24.0f * (float)(tau))
-/*
- * Largest cost that enters 2^cost; beyond, a point's race value and weight are held at this one's (they decide
- * nothing).
- */
-#define GURN_COST_CEILING (118 << 23)
+/* Largest cost that enters 2^cost; beyond, a point's race value and weight are held at this one's (they decide nothing). */
+#define GURN_COST_CEILING (90 << 23)
+/* Race values are formed as 2^23 E(k) 2^cost(k), which saves a multiplication in E (logmath_lanes.h). */
+#define GURN_RACE_SCALE 0x1p23f
 /*
  * Relaxed values are computed in float32 up to this temperature: window * 2.2 stays below the 256 bits that fixed-point
  * tables resolve.

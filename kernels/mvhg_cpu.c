@@ -116,8 +116,7 @@ static void tile_lambda(const gurn_mvhg_job *job, int64_t b, int rows, double *l
  */
 static void tile_setup(const gurn_step *step, const double *lambda, float bits, gurn_tile_step *t) {
     double root[GURN_TILE];
-    float slope[2][GURN_TILE], limit[2][GURN_TILE], mode[GURN_TILE], left[GURN_TILE];
-    int32_t k0[GURN_TILE];
+    float limit[2][GURN_TILE], mode[GURN_TILE], left[GURN_TILE];
     for (int r = 0; r < GURN_TILE; r += V_HALF) {
         double n[V_HALF];
         for (int l = 0; l < V_HALF; l++) n[l] = t->left[r + l];
@@ -138,10 +137,10 @@ static void tile_setup(const gurn_step *step, const double *lambda, float bits, 
             up = -down;
             k--;
         }
-        k0[r] = k;
+        t->mode[r] = k;
         t->reference[r] = cost & 0xFF800000u;
-        slope[0][r] = (float)up * 0x1p-23f;
-        slope[1][r] = (float)down * 0x1p-23f;
+        t->slope[0][r] = (float)up * 0x1p-23f;
+        t->slope[1][r] = (float)down * 0x1p-23f;
         limit[0][r] = (float)(s.high - k);
         limit[1][r] = (float)(k - s.low);
         mode[r] = (float)k;
@@ -150,16 +149,31 @@ static void tile_setup(const gurn_step *step, const double *lambda, float bits, 
     for (int r = 0; r < GURN_TILE; r += V_LANES) {
         v_f32 k = v_f32_load(mode + r), n = v_f32_load(left + r);
         v_f32 m_k = v_splat32((float)step->m) - k, n_k = n - k, rest_k = v_splat32((float)step->m_rest) - n_k;
-        v_f32 right = v_window_reach(v_f32_load(slope[0] + r), m_k, n_k, k, rest_k, v_f32_load(limit[0] + r), bits);
-        v_f32 wrong = v_window_reach(v_f32_load(slope[1] + r), k, rest_k, m_k, n_k, v_f32_load(limit[1] + r), bits);
+        v_f32 right = v_window_reach(v_f32_load(t->slope[0] + r), m_k, n_k, k, rest_k, v_f32_load(limit[0] + r), bits);
+        v_f32 wrong = v_window_reach(v_f32_load(t->slope[1] + r), k, rest_k, m_k, n_k, v_f32_load(limit[1] + r), bits);
         float reach[2][V_LANES];
         v_f32_store(reach[0], right);
         v_f32_store(reach[1], wrong);
         for (int l = 0; l < V_LANES; l++) {
-            t->high[r + l] = k0[r + l] + (int32_t)reach[0][l];
-            t->low[r + l] = k0[r + l] - (int32_t)reach[1][l];
+            t->high[r + l] = t->mode[r + l] + (int32_t)reach[0][l];
+            t->low[r + l] = t->mode[r + l] - (int32_t)reach[1][l];
         }
     }
+}
+
+/* Widens the window of one row to `bits`; false when it is as wide already. */
+static bool widen(const gurn_step *step, float bits, gurn_tile_step *t, int r) {
+    gurn_support s = gurn_support_hard(step->m, step->m_rest, t->left[r]);
+    float k = (float)t->mode[r], n_k = (float)(t->left[r] - t->mode[r]);
+    float m_k = (float)(step->m - t->mode[r]), rest_k = (float)(step->m_rest - t->left[r] + t->mode[r]);
+    int32_t high =
+        t->mode[r] + (int32_t)s_window_reach(t->slope[0][r], m_k, n_k, k, rest_k, (float)(s.high - t->mode[r]), bits);
+    int32_t low =
+        t->mode[r] - (int32_t)s_window_reach(t->slope[1][r], k, rest_k, m_k, n_k, (float)(t->mode[r] - s.low), bits);
+    bool wider = low < t->low[r] || high > t->high[r];
+    t->low[r] = low < t->low[r] ? low : t->low[r];
+    t->high[r] = high > t->high[r] ? high : t->high[r];
+    return wider;
 }
 
 /* The sweep of row r of a tile, with its noise drawn. */
@@ -201,7 +215,7 @@ static void fast_tile_forward(const gurn_mvhg_job *job, int64_t b, int rows, con
         const gurn_step *step = &view->steps[i];
         int32_t cls = job->in.order[i];
         float p[GURN_TILE], cost[GURN_TILE];
-        if (step->m_rest > 0) tile_setup(step, scratch->lambda + (int64_t)i * GURN_TILE, GURN_RACE_BITS, &t);
+        if (step->m_rest > 0) tile_setup(step, scratch->lambda + (int64_t)i * GURN_TILE, GURN_SURE_BITS, &t);
         for (int r = 0; r < rows; r++) {
             int32_t x;
             p[r] = 1.0f;
@@ -211,8 +225,12 @@ static void fast_tile_forward(const gurn_mvhg_job *job, int64_t b, int rows, con
             } else if (t.low[r] == t.high[r]) {
                 x = t.low[r];
             } else {
-                gurn_sweep s = row_sweep(step, &t, b, r, cls, scratch);
-                x = with_p ? gurn_sweep_race(&s, true, &p[r]) : gurn_sweep_race(&s, false, NULL);
+                gurn_sweep s;
+                bool sure;
+                do {
+                    s = row_sweep(step, &t, b, r, cls, scratch);
+                    x = with_p ? gurn_sweep_race(&s, true, &p[r], &sure) : gurn_sweep_race(&s, false, NULL, &sure);
+                } while (!sure && widen(step, GURN_RACE_BITS, &t, r));
                 cost[r] = (float)(int32_t)(gurn_cost_fixed(s.own, s.rest, s.lambda, x) - s.reference) * 0x1p-23f;
             }
             if (job->out.x) ((float *)job->out.x)[(b + r) * view->classes + cls] = (float)x;

@@ -24,7 +24,9 @@
 /* One step of a tile: where each row's support is swept, and with what. */
 typedef struct gurn_tile_step {
     int32_t left[GURN_TILE]; /* n_i: still to draw */
-    int32_t low[GURN_TILE];  /* window: a part of the support that holds every count that can win or weigh */
+    int32_t mode[GURN_TILE];
+    float slope[2][GURN_TILE]; /* cost one above the mode, and one below, less the mode's: in bits */
+    int32_t low[GURN_TILE];    /* window: a part of the support that holds every count that can win or weigh */
     int32_t high[GURN_TILE];
     uint32_t reference[GURN_TILE]; /* whole bits, near the mode's cost */
     int64_t lambda[GURN_TILE];     /* fixed point */

@@ -47,21 +47,25 @@ typedef struct gurn_race {
 
 GURN_FN void gurn_race_vector(const gurn_sweep *s, int32_t k, bool edge, bool with_p, gurn_race *race) {
     v_f32 growth = v_exp2_fixed(gurn_sweep_cost(s, k, edge));
-    v_f32 value = v_exponential32(v_u32_load(s->words + (k - s->first))) * growth;
+    v_f32 value = v_exponential32_times(v_u32_load(s->words + (k - s->first)), GURN_RACE_SCALE) * growth;
     v_i32 better = value < race->best;
     race->best = v_min32(value, race->best);
     race->count = v_select_i32(better, v_splat_i32(k), race->count);
     if (with_p) race->p += v_reciprocal32(growth);
 }
 
-/* Draws: the count of least race value, ties to the smaller; *p = sum of 2^-(cost - reference) over the window. */
-GURN_FN int32_t gurn_sweep_race(const gurn_sweep *s, bool with_p, float *p) {
+/*
+ * Draws: the count of least race value, ties to the smaller; *p = sum of 2^-(cost - reference) over the window. *sure: whether
+ * no point outside a window of GURN_SURE_BITS can have done better.
+ */
+GURN_FN int32_t gurn_sweep_race(const gurn_sweep *s, bool with_p, float *p, bool *sure) {
     gurn_race race = {v_splat32(INFINITY), v_splat_i32(s->low), v_splat32(0.0f)};
     int32_t k = s->first, last = s->high & -V_LANES;
     gurn_race_vector(s, k, true, with_p, &race);
     for (k += V_LANES; k < last; k += V_LANES) gurn_race_vector(s, k, false, with_p, &race);
     if (k == last) gurn_race_vector(s, k, true, with_p, &race);
     if (with_p) *p = v_sum32(race.p);
+    *sure = v_any32(race.best <= v_splat32(GURN_SURE_RACE * GURN_RACE_SCALE));
     return v_count_of_least(race.best, race.count + v_lane_index());
 }
 
@@ -114,7 +118,7 @@ GURN_FN void gurn_pull_vector(const gurn_sweep *s, const gurn_pull *g, v_f32 inv
     int32_t at = k - s->first;
     v_i32 distance = gurn_sweep_cost(s, k, edge);
     v_f32 growth = v_exp2_fixed(distance);
-    v_f32 value = v_exponential32(v_u32_load(s->words + at)) * growth;
+    v_f32 value = v_exponential32_times(v_u32_load(s->words + at), GURN_RACE_SCALE) * growth;
     v_f32 w, a = v_splat32(0.0f);
     if (tau_one && !with_tau) {
         w = v_reciprocal32(value);
@@ -160,7 +164,8 @@ GURN_FN gurn_step_sums gurn_sweep_pull(const gurn_sweep *s, const gurn_pull *g, 
         int32_t x = g->x < s->low ? s->low : g->x > s->high ? s->high : g->x;
         int32_t cost = (int32_t)(gurn_cost_fixed(s->own, s->rest, s->lambda, x) - s->reference);
         cost = cost < GURN_COST_CEILING ? cost : GURN_COST_CEILING;
-        inv_race_x = v_splat32(1.0f / (s_exponential32(s->words[x - s->first]) * s_exp2_fixed(cost)));
+        inv_race_x =
+            v_splat32(1.0f / (s_exponential32_times(s->words[x - s->first], GURN_RACE_SCALE) * s_exp2_fixed(cost)));
     }
     v_f32 zero = v_splat32(0.0f);
     gurn_pull_sums sum = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
