@@ -85,6 +85,12 @@ static gurn_status cpu_plan_upload(gurn_context *context, gurn_plan *plan) {
 
 static void cpu_plan_free(gurn_plan *plan) { (void)plan; }
 
+static gurn_status cpu_zero(gurn_context *context, void *p, size_t bytes) {
+    (void)context;
+    memset(p, 0, bytes);
+    return GURN_SUCCESS;
+}
+
 static gurn_mvhg_job make_job(const gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in) {
     gurn_mvhg_job job = {0};
     job.view = &plan->view;
@@ -126,13 +132,15 @@ static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, 
         if (in->n_rows[b] < 0 || in->n_rows[b] > plan->n_max)
             return gurn_fail(context, GURN_INVALID_N, "inputs->n_rows[%lld] is %d: must be in 0..%d, the plan's n_max",
                              (long long)b, (int)in->n_rows[b], (int)plan->n_max);
-    for (int64_t j = 0; in->noise.kind == GURN_NOISE_GIVEN && j < in->rows * width; j++) {
-        double value = element(in->noise.gumbel, plan->dtype, j);
-        if (isnan(value) || value == INFINITY)
-            return gurn_fail(context, GURN_INVALID_NOISE,
-                             "inputs->noise.gumbel[%lld][%lld] is %g: may be neither NaN nor +infinity",
-                             (long long)(j / width), (long long)(j % width), value);
-    }
+    for (int64_t b = 0; in->noise.kind == GURN_NOISE_GIVEN && b < in->rows; b++)
+        for (int32_t i = 0; i < plan->classes && plan->view.steps[i].m_rest > 0; i++)
+            for (int64_t j = plan->offset[in->order[i]]; j < plan->offset[in->order[i] + 1]; j++) {
+                double value = element(in->noise.gumbel, plan->dtype, b * width + j);
+                if (isnan(value) || value == INFINITY)
+                    return gurn_fail(context, GURN_INVALID_NOISE,
+                                     "inputs->noise.gumbel[%lld][%lld] is %g: may be neither NaN nor +infinity",
+                                     (long long)b, (long long)j, value);
+            }
     if (!call->x) return GURN_SUCCESS;
     double slack = in->relaxation == GURN_SOFT ? 1.0 : 0.0; /* in soft mode the last class may be a fraction outside */
     for (int64_t b = 0; b < in->rows; b++)
@@ -163,6 +171,6 @@ static gurn_status cpu_mvhg_backward(gurn_context *context, const gurn_plan *pla
     return GURN_SUCCESS;
 }
 
-const gurn_backend gurn_backend_cpu = {GURN_DEVICE_CPU, cpu_open,         cpu_close,
-                                       cpu_plan_upload, cpu_plan_free,    cpu_mvhg_bytes,
-                                       cpu_mvhg_check,  cpu_mvhg_forward, cpu_mvhg_backward};
+const gurn_backend gurn_backend_cpu = {GURN_DEVICE_CPU,  cpu_open,         cpu_close,      cpu_plan_upload,
+                                       cpu_plan_free,    cpu_zero,         cpu_mvhg_bytes, cpu_mvhg_check,
+                                       cpu_mvhg_forward, cpu_mvhg_backward};

@@ -181,7 +181,11 @@ gurn_status gurn_mvhg_backward(gurn_context *context, const gurn_plan *plan, con
     if (status == GURN_SUCCESS) status = check_ragged(context, plan, call.in.rows, "upstream->y", call.upstream.y);
     if (status == GURN_SUCCESS)
         status = check_ragged(context, plan, call.in.rows, "upstream->mask", call.upstream.mask);
-    if (status != GURN_SUCCESS || call.in.rows == 0) return status;
+    if (status != GURN_SUCCESS) return status;
+    if (call.in.rows == 0) { /* a sum over no rows is zero */
+        if (!call.grad.log_omega || call.in.log_omega_stride != 0) return GURN_SUCCESS;
+        return context->backend->zero(context, call.grad.log_omega, (size_t)plan->classes * real_size(plan));
+    }
 
     call.x = x;
     call.workspace = workspace;

@@ -73,6 +73,9 @@ gurn_status gurn_plan_create(gurn_context *context, int32_t classes, const int32
     int64_t total = 0;
     for (int32_t c = 0; c < classes; c++) {
         if (m[c] < 0) return gurn_fail(context, GURN_INVALID_M, "m[%d] is %d, below 0", (int)c, (int)m[c]);
+        if (set.dtype == GURN_FLOAT32 && m[c] > GURN_MAX_FLOAT32_M)
+            return gurn_fail(context, GURN_INVALID_M, "m[%d] is %d: float32 holds whole counts up to %d only", (int)c,
+                             (int)m[c], GURN_MAX_FLOAT32_M);
         total += m[c];
         if (total > GURN_MAX_BALLS)
             return gurn_fail(context, GURN_INVALID_M, "the sum of m exceeds %d at m[%d]", GURN_MAX_BALLS, (int)c);

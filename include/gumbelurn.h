@@ -57,7 +57,7 @@ typedef enum gurn_status {
     GURN_SUCCESS = 0,
     GURN_INVALID_ARGUMENT = 1,  /* NULL where it may not be, a structure of unknown size, an unknown enumerator */
     GURN_INVALID_CLASSES = 2,   /* fewer than 1 or more than GURN_MAX_CLASSES classes */
-    GURN_INVALID_M = 3,         /* a class size below 0, or class sizes whose sum exceeds GURN_MAX_BALLS */
+    GURN_INVALID_M = 3,         /* a class size below 0 or above GURN_MAX_FLOAT32_M, or a sum above GURN_MAX_BALLS */
     GURN_INVALID_N = 4,         /* n below 0 or above the sum of m (plan), or above the plan's n_max (call) */
     GURN_INVALID_LOG_OMEGA = 5, /* NaN or infinite log omega (CPU contexts; a GPU poisons the row), or a bad stride */
     GURN_INVALID_TAU = 6,       /* temperature not finite or not > 0 */
@@ -100,12 +100,13 @@ typedef struct gurn_context gurn_context;
 typedef struct gurn_context_options {
     size_t size;
     gurn_device device;
-    int32_t device_index; /* CUDA: which device, as in cudaSetDevice */
-    int32_t threads;      /* CPU: threads per call; 0 = as many as OpenMP would use */
-    gurn_isa isa;         /* CPU: instruction set; one that the machine lacks is GURN_UNSUPPORTED */
+    int32_t device_index;       /* CUDA: which device, as in cudaSetDevice */
+    int32_t threads;            /* CPU: threads per call; 0 = as many as OpenMP would use */
+    gurn_isa isa;               /* CPU: instruction set; one that the machine lacks is GURN_UNSUPPORTED */
     struct CUstream_st *stream; /* CUDA: the stream that all work goes to; NULL = the default stream */
 } gurn_context_options;
-#define GURN_CONTEXT_OPTIONS_INIT {sizeof(gurn_context_options), GURN_DEVICE_AUTO, 0, 0, GURN_ISA_AUTO, NULL}
+#define GURN_CONTEXT_OPTIONS_INIT \
+    { sizeof(gurn_context_options), GURN_DEVICE_AUTO, 0, 0, GURN_ISA_AUTO, NULL }
 
 /*
  * Creates a context. options may be NULL (all defaults). *context is set to NULL on failure.
@@ -145,11 +146,12 @@ typedef enum gurn_dtype {
 /* How the multivariate law is drawn class after class. Both chains agree when C = 2 or all omega are equal. */
 typedef enum gurn_chain {
     GURN_CHAIN_EXACT = 0, /* the law of [MVHG] Eq. 1 itself, whatever the class order; the default */
-    GURN_CHAIN_MERGED = 1 /* the papers': the rest is merged into one class, [MVHG] Eq. 3. Biased when C >= 3 and omega differ */
+    GURN_CHAIN_MERGED = 1 /* the papers': the rest merged into one class, Eq. 3. Biased when C >= 3 and omega differ */
 } gurn_chain;
 
 #define GURN_MAX_CLASSES 16777215
-#define GURN_MAX_BALLS 67108864 /* largest sum of m */
+#define GURN_MAX_BALLS 67108864     /* largest sum of m */
+#define GURN_MAX_FLOAT32_M 16777216 /* largest m[c] of a GURN_FLOAT32 plan, whose x must hold every count exactly */
 
 typedef struct gurn_plan gurn_plan;
 
@@ -157,9 +159,10 @@ typedef struct gurn_plan_options {
     size_t size;
     gurn_dtype dtype;
     gurn_chain chain;
-    const int32_t *order; /* order[C]: the class visited at each step; NULL = 0..C-1. Results stay in the caller's order */
+    const int32_t *order; /* order[C]: the class visited at each step; NULL = 0..C-1. Results keep the caller's order */
 } gurn_plan_options;
-#define GURN_PLAN_OPTIONS_INIT {sizeof(gurn_plan_options), GURN_FLOAT32, GURN_CHAIN_EXACT, NULL}
+#define GURN_PLAN_OPTIONS_INIT \
+    { sizeof(gurn_plan_options), GURN_FLOAT32, GURN_CHAIN_EXACT, NULL }
 
 /*
  * Describes an urn once: validates it and builds the tables of log-binomial coefficients where they will be read.
@@ -205,10 +208,11 @@ typedef struct gurn_noise {
     uint64_t seed;
     uint64_t offset;
     uint64_t row0;
-    const uint64_t *device_seed_offset; /* [2], device memory: {seed, offset} read when the work runs, overriding the two
-                                           above, so that a captured CUDA graph can be replayed with fresh noise; or NULL */
-    const void *gumbel;                 /* GURN_NOISE_GIVEN: real gumbel[B][W], device memory. Entries of the class visited
-                                           last and of counts outside the support are not read. Else ignored */
+    /* [2], device memory: {seed, offset} read when the work runs, overriding the two above, so that a captured CUDA graph
+       can be replayed with fresh noise; or NULL */
+    const uint64_t *device_seed_offset;
+    /* GURN_NOISE_GIVEN: real gumbel[B][W], device memory, finite or -infinity; entries of the last class are not read */
+    const void *gumbel;
 } gurn_noise;
 
 /* --------------------------------------------------------------------------------------------------------- MVHG --- */
@@ -243,22 +247,26 @@ typedef struct gurn_mvhg_inputs {
 /* What is wanted; NULL = not wanted, and then not computed. All in device memory. All NULL is allowed. */
 typedef struct gurn_mvhg_outputs {
     size_t size;
-    void *x;     /* real x[B][C]: counts; the sum over c is n. Hard: whole numbers, 0 <= x <= m. Soft: the last class, which
-                    takes what the others leave, may lie anywhere in (-1, m + 1) */
-    void *y;     /* real y[B][W]: relaxed one-hots (soft) or one-hots (hard). The last class has y = max(0, 1 - |k - x|).
-                    Weights below 2^-24 of the largest may be written as 0 */
-    void *mask;  /* real mask[B][W]: mask_c(k) = sum_{k' >= k} y_c(k'), so mask_c(0) = 1 */
-    void *log_p; /* real log_p[B]: sum over all but the last class of sum_k y_i(k) (logit_i(k) - logsumexp logit_i), in nats;
-                    when hard the log-probability of x under the chain */
+    /* real x[B][C]: counts; their sum over c is n. Hard: whole numbers, 0 <= x <= m. Soft: the last class, which takes
+       what the others leave, may lie anywhere in (-1, m + 1) */
+    void *x;
+    /* real y[B][W]: relaxed one-hots (soft) or one-hots (hard). The last class has y = max(0, 1 - |k - x|). Weights below
+       2^-24 of the largest may be written as 0 */
+    void *y;
+    /* real mask[B][W]: mask_c(k) = sum_{k' >= k} y_c(k'), so mask_c(0) = 1 (soft, last class: 1 + x when x < 0) */
+    void *mask;
+    /* real log_p[B]: sum over all but the last class of sum_k y_i(k) (logit_i(k) - logsumexp logit_i), in nats; when hard
+       the log-probability of x under the chain */
+    void *log_p;
 } gurn_mvhg_outputs;
 
 /* Upstream gradients; NULL = zero. All in device memory. */
 typedef struct gurn_mvhg_upstream {
     size_t size;
-    const void *x;     /* real [B][C] */
-    const void *y;     /* real [B][W]; that of the last class reaches its x through max(0, 1 - |k - x|), at whole x by the
-                          central difference (one-sided at 0 and m); so does that of its mask */
-    const void *mask;  /* real [B][W] */
+    const void *x; /* real [B][C] */
+    /* real [B][W] both. Those of the last class reach its x through max(0, 1 - |k - x|), at whole x by the central difference
+       (one-sided at 0 and m) */
+    const void *y, *mask;
     const void *log_p; /* real [B] */
 } gurn_mvhg_upstream;
 
@@ -297,11 +305,14 @@ GURN_API gurn_status gurn_mvhg_backward(gurn_context *context, const gurn_plan *
                                         const void *x, const gurn_mvhg_upstream *upstream,
                                         const gurn_mvhg_gradients *gradients, void *workspace, size_t workspace_bytes);
 
-#define GURN_MVHG_INPUTS_INIT {sizeof(gurn_mvhg_inputs), 0, NULL, 0, 0, NULL, 0.0, GURN_HARD, \
-                               {GURN_NOISE_PHILOX, 0, 0, 0, NULL, NULL}, NULL}
-#define GURN_MVHG_OUTPUTS_INIT {sizeof(gurn_mvhg_outputs), NULL, NULL, NULL, NULL}
-#define GURN_MVHG_UPSTREAM_INIT {sizeof(gurn_mvhg_upstream), NULL, NULL, NULL, NULL}
-#define GURN_MVHG_GRADIENTS_INIT {sizeof(gurn_mvhg_gradients), NULL, NULL}
+#define GURN_MVHG_INPUTS_INIT \
+    { sizeof(gurn_mvhg_inputs), 0, NULL, 0, 0, NULL, 0.0, GURN_HARD, {GURN_NOISE_PHILOX, 0, 0, 0, NULL, NULL}, NULL }
+#define GURN_MVHG_OUTPUTS_INIT \
+    { sizeof(gurn_mvhg_outputs), NULL, NULL, NULL, NULL }
+#define GURN_MVHG_UPSTREAM_INIT \
+    { sizeof(gurn_mvhg_upstream), NULL, NULL, NULL, NULL }
+#define GURN_MVHG_GRADIENTS_INIT \
+    { sizeof(gurn_mvhg_gradients), NULL, NULL }
 
 #ifdef __cplusplus
 }
