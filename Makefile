@@ -24,35 +24,37 @@ help:
 setup:
 	@scripts/setup.sh test
 
-build/%/build.ninja: | setup
+configure-%: setup
 	cmake --preset $* $(CMAKE_ARGS)
 
-demo: build/cpu/build.ninja
+demo: configure-cpu
 	cmake --build --preset cpu -j $(JOBS) --target gumbelurn_tool
 	examples/demo.sh build/cpu/gumbelurn
 
 test: $(TEST_PRESETS:%=test-%)
 
-$(TEST_PRESETS:%=test-%): test-%: build/%/build.ninja
+$(TEST_PRESETS:%=test-%): test-%: configure-%
 	cmake --build --preset $* -j $(JOBS)
 	ctest --preset $* --output-junit $(CURDIR)/build/$*/junit.xml $(CTEST_ARGS)
 
-bench: build/cpu/build.ninja
+bench: configure-cpu
 	cmake --build --preset cpu -j $(JOBS)
 	bench/run.sh build/cpu
 
-install: build/release/build.ninja
+install:
+	@scripts/setup.sh build
+	cmake --preset release $(CMAKE_ARGS)
 	cmake --build --preset release -j $(JOBS)
 	DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)
 
 sanitize-gpu:
 	scripts/sanitize_gpu.sh
 
-sass-report: | setup
+sass-report: setup
 	@scripts/setup.sh sass
 	bench/sass_report.sh
 
-ks: build/cpu/build.ninja
+ks: configure-cpu
 	cmake --build --preset cpu -j $(JOBS)
 	bench/ks.sh build/cpu
 

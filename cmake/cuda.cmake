@@ -14,6 +14,22 @@ set(gurn_cuda_libraries "")
 if(NOT GURN_CUDA MATCHES "^(AUTO|ON|OFF|EMULATED)$")
     message(FATAL_ERROR "GURN_CUDA is '${GURN_CUDA}': must be AUTO, ON, OFF or EMULATED")
 endif()
+
+# cuRAND's device header gives the rounds of Philox under nvcc, and its host library is a test's oracle. Where the toolkit lacks
+# them, they come from the PyPI wheel that scripts/setup.sh puts into .venv.
+file(GLOB gurn_curand_places ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/nvidia/*/include/curand.h)
+list(TRANSFORM gurn_curand_places REPLACE "/include/curand.h$" "")
+find_program(GURN_NVCC nvcc PATHS /usr/local/cuda/bin)
+if(GURN_NVCC)
+    file(REAL_PATH ${GURN_NVCC} gurn_toolkit)
+    cmake_path(GET gurn_toolkit PARENT_PATH gurn_toolkit)
+    list(PREPEND gurn_curand_places ${gurn_toolkit}/..)
+endif()
+find_path(GURN_CURAND_INCLUDE_DIR curand_philox4x32_x.h HINTS ${gurn_curand_places} /usr/local/cuda PATH_SUFFIXES include)
+find_library(GURN_CURAND_LIBRARY NAMES curand libcurand.so.10 HINTS ${gurn_curand_places} /usr/local/cuda
+             PATH_SUFFIXES lib lib64)
+mark_as_advanced(GURN_NVCC GURN_CURAND_INCLUDE_DIR GURN_CURAND_LIBRARY)
+
 set(GURN_CUDA_MODE OFF)
 if(NOT gurn_cuda_kernels OR NOT gurn_cuda_host)
     if(GURN_CUDA MATCHES "^(ON|EMULATED)$")
@@ -26,16 +42,22 @@ elseif(GURN_CUDA STREQUAL "ON")
 elseif(GURN_CUDA STREQUAL "AUTO")
     include(CheckLanguage)
     check_language(CUDA)
-    if(CMAKE_CUDA_COMPILER)
+    if(CMAKE_CUDA_COMPILER AND GURN_CURAND_INCLUDE_DIR)
         set(GURN_CUDA_MODE CUDA)
+    elseif(CMAKE_CUDA_COMPILER)
+        message(WARNING "Built without CUDA: nvcc is here, but cuRAND's headers are not. Run scripts/setup.sh test, or set "
+                        "GURN_CURAND_INCLUDE_DIR to their folder.")
     endif()
+endif()
+if(GURN_CUDA_MODE STREQUAL "CUDA" AND NOT GURN_CURAND_INCLUDE_DIR)
+    message(FATAL_ERROR "cuRAND's headers are missing. Run scripts/setup.sh test, or set GURN_CURAND_INCLUDE_DIR to their folder.")
 endif()
 
 add_library(gurn_cuda_flags INTERFACE)
 
 if(GURN_CUDA_MODE STREQUAL "CUDA")
     # 'native' does not configure on a machine without a GPU, so it is left to a preset.
-    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
         if(CMAKE_VERSION VERSION_LESS 3.23)
             set(CMAKE_CUDA_ARCHITECTURES OFF) # does not know all-major yet, nvcc does
             target_compile_options(gurn_cuda_flags INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-arch=all-major>)
@@ -50,6 +72,9 @@ if(GURN_CUDA_MODE STREQUAL "CUDA")
     set(CMAKE_CUDA_RUNTIME_LIBRARY Static) # loads without a driver, so that one binary can fall back to the CPU
     find_package(CUDAToolkit REQUIRED)
     target_link_libraries(gurn_cuda_flags INTERFACE CUDA::cudart_static)
+    if(NOT GURN_CURAND_INCLUDE_DIR IN_LIST CUDAToolkit_INCLUDE_DIRS)
+        target_include_directories(gurn_cuda_flags SYSTEM INTERFACE ${GURN_CURAND_INCLUDE_DIR})
+    endif()
     # -fmad=false and -ffp-contract=off: what decides a draw is bit-exact on every device, and says fma where it means it.
     target_compile_options(gurn_cuda_flags INTERFACE
         "$<$<COMPILE_LANGUAGE:CUDA>:-fmad=false;-lineinfo;-Xcompiler=-Wall,-Wextra,-ffp-contract=off,-fno-math-errno>")
@@ -76,20 +101,4 @@ elseif(GURN_CUDA_MODE STREQUAL "EMULATED")
     list(APPEND gurn_cuda_libraries stdc++)
 endif()
 
-# cuRAND's device header gives the rounds of Philox under nvcc, and its host library is a test's oracle. Where the toolkit lacks
-# them, they come from the PyPI wheel that scripts/setup.sh puts into .venv.
-file(GLOB gurn_curand_wheel ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/nvidia/*/include/curand.h)
-list(TRANSFORM gurn_curand_wheel REPLACE "/include/curand.h$" "")
-find_path(GURN_CURAND_INCLUDE_DIR curand_philox4x32_x.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${gurn_curand_wheel}
-          PATH_SUFFIXES include PATHS /usr/local/cuda/include)
-find_library(GURN_CURAND_LIBRARY NAMES curand libcurand.so.10 HINTS ${CUDAToolkit_LIBRARY_DIR} ${gurn_curand_wheel}
-             PATH_SUFFIXES lib lib64 PATHS /usr/local/cuda)
-if(GURN_CUDA_MODE STREQUAL "CUDA")
-    if(NOT GURN_CURAND_INCLUDE_DIR)
-        message(FATAL_ERROR "cuRAND's headers are missing. Run scripts/setup.sh, or set GURN_CURAND_INCLUDE_DIR to their folder.")
-    endif()
-    if(NOT GURN_CURAND_INCLUDE_DIR IN_LIST CUDAToolkit_INCLUDE_DIRS)
-        target_include_directories(gurn_cuda_flags SYSTEM INTERFACE ${GURN_CURAND_INCLUDE_DIR})
-    endif()
-endif()
 message(STATUS "gumbelurn ${PROJECT_VERSION}: CUDA back end ${GURN_CUDA_MODE}")
