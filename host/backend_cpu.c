@@ -19,7 +19,7 @@ typedef struct level {
 
 static int find_levels(level *levels) {
     int count = 0;
-#ifdef GURN_HAVE_AVX512
+#if defined(GURN_HAVE_AVX512) && !defined(GURN_SIMULATE_AVX512)
     levels[count++] =
         (level){&gurn_cpu_avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")};
@@ -31,6 +31,9 @@ static int find_levels(level *levels) {
     levels[count++] = (level){&gurn_cpu_neon, 1};
 #endif
     levels[count++] = (level){&gurn_cpu_portable, 1};
+#ifdef GURN_SIMULATE_AVX512
+    levels[count++] = (level){&gurn_cpu_avx512, 1}; /* slow: only when asked for */
+#endif
     return count;
 }
 

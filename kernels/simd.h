@@ -13,7 +13,10 @@
 
 #include "lanes.h"
 
-#if defined(__AVX512F__)
+#if defined(GURN_SIMULATE_AVX512) && defined(GURN_LEVEL_avx512)
+#define V_LANES 16
+#include "tests/simulate_avx512.h"
+#elif defined(__AVX512F__)
 #define V_LANES 16
 #include <immintrin.h>
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -118,26 +121,29 @@ GURN_FN v_u64 v_mul_low32(v_u64 a, v_u64 b) { return (v_u64)_mm256_mul_epu32((__
 GURN_FN v_f32 v_reciprocal_estimate32(v_f32 a) { return (v_f32)_mm256_rcp_ps((__m256)a); }
 GURN_FN int v_any32(v_i32 mask) { return _mm256_movemask_ps((__m256)mask) != 0; }
 #else
-/*
- * fma of floats without the instruction, exactly: the product of two floats is exact in double; the sum is rounded to
- * odd (inexact sums get an odd last bit), after which rounding to float is right (Boldo and Melquiond 2008).
- */
-GURN_FN float v_fma_lane32(float a, float b, float c) {
-    double p = (double)a * b, s = p + c, d = s - p;
-    double rest = (p - (s - d)) + (c - d);
-    uint64_t bits = s_bits64(s);
-    uint64_t inexact = (uint64_t)((rest < 0.0) | (rest > 0.0)) & ~bits & 1;
-    uint64_t away = (uint64_t)((rest > 0.0) == (s > 0.0)); /* the true sum is larger in magnitude */
-    return (float)s_from_bits64(bits + inexact * (2 * away - 1));
-}
-GURN_FN v_f32 v_fma32(v_f32 a, v_f32 b, v_f32 c) {
 #if defined(__ARM_FEATURE_FMA)
+GURN_FN v_f32 v_fma32(v_f32 a, v_f32 b, v_f32 c) {
     for (int l = 0; l < V_LANES; l++) c[l] = __builtin_fmaf(a[l], b[l], c[l]);
-#else
-    for (int l = 0; l < V_LANES; l++) c[l] = v_fma_lane32(a[l], b[l], c[l]);
-#endif
     return c;
 }
+#else
+/*
+ * fma of floats without the instruction, exactly: the product of two floats is exact in double; the sum is rounded to odd
+ * (an inexact sum gets an odd last bit), after which rounding to float is right (Boldo and Melquiond 2008).
+ */
+GURN_FN v_f32 v_fma32(v_f32 a, v_f32 b, v_f32 c) {
+    typedef double wide __attribute__((vector_size(8 * V_LANES)));
+    typedef uint64_t bits __attribute__((vector_size(8 * V_LANES)));
+    wide p = __builtin_convertvector(a, wide) * __builtin_convertvector(b, wide),
+         addend = __builtin_convertvector(c, wide);
+    wide s = p + addend, d = s - p, zero = {0};
+    wide rest = (p - (s - d)) + (addend - d); /* the exact sum less s; NaN when s is not finite, which is left alone */
+    bits inexact = (bits)((rest < zero) | (rest > zero)), even = ((bits)s & 1) - 1;
+    bits toward = ((bits)rest ^ (bits)s) >> 63; /* 1: the exact sum is smaller in magnitude than s */
+    s = (wide)((bits)s + ((1 - 2 * toward) & inexact & even));
+    return __builtin_convertvector(s, v_f32);
+}
+#endif
 GURN_FN v_f64 v_fma64(v_f64 a, v_f64 b, v_f64 c) {
     for (int l = 0; l < V_HALF; l++) c[l] = __builtin_fma(a[l], b[l], c[l]);
     return c;
