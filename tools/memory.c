@@ -40,8 +40,9 @@ void session_open(struct session *session, const struct urn *urn, int32_t n_max)
     options.dtype = urn->dtype;
     options.chain = urn->chain;
     options.order = urn->order;
-    check(session, gurn_plan_create(session->context, urn->classes, urn->m, n_max, &options, &session->plan),
-          "gurn_plan_create");
+    gurn_status status = gurn_plan_create(session->context, urn->classes, urn->m, n_max, &options, &session->plan);
+    if (status == GURN_UNSUPPORTED) fail("--chain: %s", gurn_context_message(session->context));
+    check(session, status, "gurn_plan_create");
 }
 
 void session_close(struct session *session) {

@@ -45,7 +45,9 @@ void writer_flush(struct writer *writer) {
 
 void writer_close(struct writer *writer) {
     writer_flush(writer);
-    if (close(writer->fd) != 0 && errno != EINTR) fail("%s: %s", writer->name, strerror(errno));
+    /* Closing may be what tells of a failure. Standard output stays open, for who prints there next: a copy is closed. */
+    const int fd = writer->fd == STDOUT_FILENO ? dup(STDOUT_FILENO) : writer->fd;
+    if (fd < 0 || (close(fd) != 0 && errno != EINTR)) fail("%s: %s", writer->name, strerror(errno));
     free(writer->buffer);
     writer->buffer = NULL;
 }

@@ -9,6 +9,7 @@ import io
 import math
 import os
 import pathlib
+import pty
 import signal
 import struct
 import subprocess
@@ -440,6 +441,27 @@ class Fit(Directory):
             result = run("fit", "--m", "5,5,5", "--in", self.file(text), "--epochs", 3)
             self.assertEqual(result.returncode, 0)
             self.assertIn("warning: " + word, result.stderr.decode())
+
+    def test_curve_and_result_on_standard_output(self):
+        text = output("fit", "--m", "5,5", "--in", self.file("2,2\n3,1\n"), "--epochs", 2, "--log", "-", "--out", "-")
+        self.assertRegex(text, r"\Aepoch,(.*\n){3}rows(.*\n)+class,m,.*\n0,5,.*\n1,5,.*\n\Z")
+
+    def test_progress_on_a_terminal_only(self):
+        path = self.file("2,2\n3,1\n1,3\n")
+        reader, terminal = pty.openpty()
+        result = subprocess.run([PROGRAM, "fit", "--m", "5,5", "--in", path, "--epochs", "3"], stdout=subprocess.DEVNULL,
+                                stderr=terminal, check=False)
+        os.close(terminal)
+        text = b""
+        try:
+            while chunk := os.read(reader, 4096):
+                text += chunk
+        except OSError:  # how Linux says that the other end is closed
+            pass
+        os.close(reader)
+        self.assertEqual(result.returncode, 0)
+        self.assertRegex(text.decode(), r"\repoch 3/3  train loss [0-9.]+  validation loss [0-9.]+")
+        self.assertNotIn(b"\n", text)
 
     def test_no_validation(self):
         text = output("fit", "--m", "5,5", "--in", self.file("2,2\n3,1\n"), "--train", 1, "--epochs", 2)
