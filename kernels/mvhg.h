@@ -108,6 +108,14 @@ GURN_FN gurn_support gurn_support_hard(int32_t m, int32_t m_rest, int32_t n) {
     gurn_support s = {n > m_rest ? n - m_rest : 0, n < m ? n : m};
     return s;
 }
+/*
+ * Soft mode: n of a step as its support needs it, inside (-1, m + m_R + 1). The true n is, but one that is recomputed from a
+ * rounded x (backward, float32) may stand on an end, where no point is left.
+ */
+GURN_FN double gurn_soft_left(int32_t m, int32_t m_rest, double n) {
+    double low = -1.0 + 0x1p-30, high = (double)m + (double)m_rest + 1.0 - 0x1p-30;
+    return n < low ? low : n > high ? high : n;
+}
 GURN_FN gurn_support gurn_support_soft(int32_t m, int32_t m_rest, double n) {
     double low = floor(n - (double)m_rest - 1.0) + 1.0, high = ceil(n + 1.0) - 1.0;
     gurn_support s = {low > 0.0 ? (int32_t)low : 0, high < (double)m ? (int32_t)high : m};

@@ -91,8 +91,10 @@ static int32_t general_argmin(const gurn_general_step *g, const gurn_scratch *sc
 static double general_weight(double race, double least, double inv_tau) { return s_exp2_64((least - race) * inv_tau); }
 
 static gurn_general_step general_step(const gurn_mvhg_job *job, int32_t place, double left, const double *lambda) {
-    gurn_general_step g = {&job->view->steps[place],           place,  job->in.order[place],           left,
-                           lambda[(int64_t)place * GURN_TILE], {0, 0}, job->in.relaxation == GURN_SOFT};
+    const gurn_step *step = &job->view->steps[place];
+    bool soft = job->in.relaxation == GURN_SOFT;
+    if (soft) left = gurn_soft_left(step->m, step->m_rest, left);
+    gurn_general_step g = {step, place, job->in.order[place], left, lambda[(int64_t)place * GURN_TILE], {0, 0}, soft};
     return g;
 }
 
