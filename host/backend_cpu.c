@@ -174,6 +174,18 @@ static gurn_status cpu_mvhg_backward(gurn_context *context, const gurn_plan *pla
     return GURN_SUCCESS;
 }
 
-const gurn_backend gurn_backend_cpu = {GURN_DEVICE_CPU,  cpu_open,         cpu_close,      cpu_plan_upload,
-                                       cpu_plan_free,    cpu_zero,         cpu_mvhg_bytes, cpu_mvhg_check,
-                                       cpu_mvhg_forward, cpu_mvhg_backward};
+const gurn_backend gurn_backend_cpu = {
+    .device = GURN_DEVICE_CPU,
+    .open = cpu_open,
+    .close = cpu_close,
+    .plan_upload = cpu_plan_upload,
+    .plan_free = cpu_plan_free,
+    .zero = cpu_zero,
+    .mvhg_bytes = cpu_mvhg_bytes,
+    .mvhg_check = cpu_mvhg_check,
+    .mvhg_forward = cpu_mvhg_forward,
+    .mvhg_backward = cpu_mvhg_backward,
+    .law_bytes = gurn_cpu_law_bytes,
+    .law_check = gurn_cpu_law_check,
+    .law_run = gurn_cpu_law_run,
+};

@@ -6,6 +6,7 @@
 #define GURN_HOST_INTERNAL_H
 
 #include "gumbelurn.h"
+#include "kernels/law.h"
 #include "kernels/plan.h"
 
 #ifdef __cplusplus
@@ -38,7 +39,16 @@ typedef struct gurn_backend {
     gurn_status (*mvhg_check)(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call);
     gurn_status (*mvhg_forward)(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call);
     gurn_status (*mvhg_backward)(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call);
+    /* The law itself (host/law.c); the job's view and threads are the back end's to fill in. NULL: not supported. */
+    size_t (*law_bytes)(const gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);
+    gurn_status (*law_check)(gurn_context *context, const gurn_plan *plan, const gurn_law_job *job); /* as mvhg_check */
+    gurn_status (*law_run)(gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);
 } gurn_backend;
+
+/* The CPU back end's part of them (backend_cpu_law.c). */
+size_t gurn_cpu_law_bytes(const gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);
+gurn_status gurn_cpu_law_check(gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);
+gurn_status gurn_cpu_law_run(gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);
 
 extern const gurn_backend gurn_backend_cpu;
 #ifdef GURN_HAVE_CUDA

@@ -5,13 +5,14 @@
 #include <math.h>
 #include <string.h>
 
+#include "host/check.h"
 #include "host/internal.h"
 #include "host/sized.h"
 
 static size_t real_size(const gurn_plan *plan) { return plan->dtype == GURN_FLOAT64 ? sizeof(double) : sizeof(float); }
 
 /* Whether an array [rows][width] of reals is one that can exist: its size in bytes is at most PTRDIFF_MAX. width >= 0. */
-static int array_fits(const gurn_plan *plan, int64_t rows, int64_t width) {
+int gurn_array_fits(const gurn_plan *plan, int64_t rows, int64_t width) {
     int64_t elements = (int64_t)(PTRDIFF_MAX / real_size(plan));
     return width == 0 || rows <= elements / width;
 }
@@ -19,12 +20,12 @@ static int array_fits(const gurn_plan *plan, int64_t rows, int64_t width) {
 static gurn_status check_ragged(gurn_context *context, const gurn_plan *plan, int64_t rows, const char *name,
                                 const void *array) {
     int64_t width = plan->offset[plan->classes];
-    if (!array || array_fits(plan, rows, width)) return GURN_SUCCESS;
+    if (!array || gurn_array_fits(plan, rows, width)) return GURN_SUCCESS;
     return gurn_fail(context, GURN_INVALID_ROWS, "inputs->rows is %lld: %s[rows][%lld] would overflow", (long long)rows,
                      name, (long long)width);
 }
 
-static gurn_status check_plan(gurn_context *context, const gurn_plan *plan) {
+gurn_status gurn_check_plan(gurn_context *context, const gurn_plan *plan) {
     if (!context) return GURN_INVALID_ARGUMENT;
     if (!plan) return gurn_fail(context, GURN_INVALID_ARGUMENT, "plan is NULL");
     if (plan->backend != context->backend)
@@ -38,7 +39,7 @@ static gurn_status check_plan(gurn_context *context, const gurn_plan *plan) {
 }
 
 /* Rows, stride and enumerators: what sizes depend on. */
-static gurn_status check_shape(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in) {
+gurn_status gurn_check_shape(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in) {
     int64_t rows = in->rows, stride = in->log_omega_stride, classes = plan->classes;
     int relaxation = (int)in->relaxation, kind = (int)in->noise.kind;
     if (relaxation != GURN_HARD && relaxation != GURN_SOFT)
@@ -47,7 +48,7 @@ static gurn_status check_shape(gurn_context *context, const gurn_plan *plan, con
     if (kind < GURN_NOISE_PHILOX || kind > GURN_NOISE_GIVEN)
         return gurn_fail(context, GURN_INVALID_NOISE, "inputs->noise.kind is %d, which is no gurn_noise_kind", kind);
     if (rows < 0) return gurn_fail(context, GURN_INVALID_ROWS, "inputs->rows is %lld: must be >= 0", (long long)rows);
-    if (!array_fits(plan, rows, classes))
+    if (!gurn_array_fits(plan, rows, classes))
         return gurn_fail(context, GURN_INVALID_ROWS, "inputs->rows is %lld: x[rows][%lld] would overflow",
                          (long long)rows, (long long)classes);
     if (stride < 0 || (stride > 0 && stride < classes))
@@ -55,7 +56,7 @@ static gurn_status check_shape(gurn_context *context, const gurn_plan *plan, con
                          "inputs->log_omega_stride is %lld: must be 0 or at least the number of classes, %lld",
                          (long long)stride, (long long)classes);
     /* The last row begins at (rows - 1) * stride and ends within another stride. */
-    if (rows > 1 && !array_fits(plan, rows, stride))
+    if (rows > 1 && !gurn_array_fits(plan, rows, stride))
         return gurn_fail(context, GURN_INVALID_ROWS,
                          "inputs->rows is %lld: log_omega with log_omega_stride %lld would overflow", (long long)rows,
                          (long long)stride);
@@ -94,10 +95,10 @@ static void fill_defaults(const gurn_plan *plan, gurn_mvhg_inputs *in) {
 }
 
 /* Copies and judges the inputs of a call that is to run, and fills in the defaults. */
-static gurn_status take_inputs(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
-                               gurn_mvhg_inputs *in) {
+gurn_status gurn_take_inputs(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                             gurn_mvhg_inputs *in) {
     gurn_status status = gurn_copy_sized(context, "inputs", in, sizeof *in, inputs);
-    if (status == GURN_SUCCESS) status = check_shape(context, plan, in);
+    if (status == GURN_SUCCESS) status = gurn_check_shape(context, plan, in);
     if (status != GURN_SUCCESS) return status;
 
     if (!in->n_rows && (in->n < 0 || in->n > plan->n_max))
@@ -120,9 +121,7 @@ static gurn_status take_inputs(gurn_context *context, const gurn_plan *plan, con
     return GURN_SUCCESS;
 }
 
-static gurn_status check_workspace(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in,
-                                   int backward, const void *workspace, size_t workspace_bytes) {
-    size_t needed = context->backend->mvhg_bytes(context, plan, in, backward);
+gurn_status gurn_check_workspace(gurn_context *context, size_t needed, const void *workspace, size_t workspace_bytes) {
     size_t alignment = context->backend->device == GURN_DEVICE_CUDA ? 256 : 64;
     if (needed == 0) return GURN_SUCCESS;
     if (workspace_bytes < needed)
@@ -135,12 +134,18 @@ static gurn_status check_workspace(gurn_context *context, const gurn_plan *plan,
     return GURN_SUCCESS;
 }
 
+static gurn_status check_workspace(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in,
+                                   int backward, const void *workspace, size_t workspace_bytes) {
+    return gurn_check_workspace(context, context->backend->mvhg_bytes(context, plan, in, backward), workspace,
+                                workspace_bytes);
+}
+
 gurn_status gurn_mvhg_workspace(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
                                 size_t *forward_bytes, size_t *backward_bytes) {
     gurn_mvhg_inputs in;
-    gurn_status status = check_plan(context, plan);
+    gurn_status status = gurn_check_plan(context, plan);
     if (status == GURN_SUCCESS) status = gurn_copy_sized(context, "inputs", &in, sizeof in, inputs);
-    if (status == GURN_SUCCESS) status = check_shape(context, plan, &in);
+    if (status == GURN_SUCCESS) status = gurn_check_shape(context, plan, &in);
     if (status != GURN_SUCCESS) return status;
     fill_defaults(plan, &in);
     if (forward_bytes) *forward_bytes = in.rows ? context->backend->mvhg_bytes(context, plan, &in, 0) : 0;
@@ -152,13 +157,15 @@ gurn_status gurn_mvhg_forward(gurn_context *context, const gurn_plan *plan, cons
                               const gurn_mvhg_outputs *outputs, void *workspace, size_t workspace_bytes) {
     gurn_mvhg_call call;
     memset(&call, 0, sizeof call);
-    gurn_status status = check_plan(context, plan);
-    if (status == GURN_SUCCESS) status = take_inputs(context, plan, inputs, &call.in);
+    gurn_status status = gurn_check_plan(context, plan);
+    if (status == GURN_SUCCESS) status = gurn_take_inputs(context, plan, inputs, &call.in);
     if (status == GURN_SUCCESS) status = gurn_copy_sized(context, "outputs", &call.out, sizeof call.out, outputs);
     if (status == GURN_SUCCESS) status = check_ragged(context, plan, call.in.rows, "outputs->y", call.out.y);
     if (status == GURN_SUCCESS) status = check_ragged(context, plan, call.in.rows, "outputs->mask", call.out.mask);
     if (status != GURN_SUCCESS || call.in.rows == 0) return status;
 
+    if (plan->chain == GURN_CHAIN_EXACT)
+        return gurn_fail(context, GURN_UNSUPPORTED, "plan: this version draws by GURN_CHAIN_MERGED only");
     call.workspace = workspace;
     status = check_workspace(context, plan, &call.in, 0, workspace, workspace_bytes);
     if (status == GURN_SUCCESS && context->backend->mvhg_check)
@@ -173,8 +180,8 @@ gurn_status gurn_mvhg_backward(gurn_context *context, const gurn_plan *plan, con
                                void *workspace, size_t workspace_bytes) {
     gurn_mvhg_call call;
     memset(&call, 0, sizeof call);
-    gurn_status status = check_plan(context, plan);
-    if (status == GURN_SUCCESS) status = take_inputs(context, plan, inputs, &call.in);
+    gurn_status status = gurn_check_plan(context, plan);
+    if (status == GURN_SUCCESS) status = gurn_take_inputs(context, plan, inputs, &call.in);
     if (status == GURN_SUCCESS)
         status = gurn_copy_sized(context, "upstream", &call.upstream, sizeof call.upstream, upstream);
     if (status == GURN_SUCCESS) status = gurn_copy_sized(context, "gradients", &call.grad, sizeof call.grad, gradients);
@@ -187,6 +194,8 @@ gurn_status gurn_mvhg_backward(gurn_context *context, const gurn_plan *plan, con
         return context->backend->zero(context, call.grad.log_omega, (size_t)plan->classes * real_size(plan));
     }
 
+    if (plan->chain == GURN_CHAIN_EXACT)
+        return gurn_fail(context, GURN_UNSUPPORTED, "plan: this version draws by GURN_CHAIN_MERGED only");
     call.x = x;
     call.workspace = workspace;
     if (!x) return gurn_fail(context, GURN_INVALID_ARGUMENT, "x is NULL");

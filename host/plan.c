@@ -82,8 +82,6 @@ gurn_status gurn_plan_create(gurn_context *context, int32_t classes, const int32
     }
     if (n_max < 0 || n_max > total)
         return gurn_fail(context, GURN_INVALID_N, "n_max is %d, outside 0..%d (the sum of m)", (int)n_max, (int)total);
-    if (set.chain == GURN_CHAIN_EXACT)
-        return gurn_fail(context, GURN_UNSUPPORTED, "options->chain: this version has GURN_CHAIN_MERGED only");
 
     gurn_plan *made = calloc(1, sizeof *made);
     if (!made) return gurn_fail(context, GURN_OUT_OF_MEMORY, "no memory for a plan");

@@ -314,6 +314,104 @@ GURN_API gurn_status gurn_mvhg_backward(gurn_context *context, const gurn_plan *
 #define GURN_MVHG_GRADIENTS_INIT \
     { sizeof(gurn_mvhg_gradients), NULL, NULL }
 
+/* ----------------------------------------------------------------------------------------------------- the exact law --- */
+
+/*
+ * The law of [MVHG] Eq. 1 itself: P(x) = prod_c C(m[c], x[c]) omega[c]^x[c] / P0 over all x with sum n, whatever chain the plan draws
+ * by. Of gurn_mvhg_inputs these functions read rows, log_omega, log_omega_stride, n and n_rows (and order, for the log-probability
+ * of the merged chain); relaxation, tau and noise are ignored. All are computed in double arithmetic and rounded at the end.
+ * Odds between two classes beyond 2^400, and log omega beyond +-7e5, are held there.
+ */
+
+/* What gurn_mvhg_law_workspace is asked about. */
+typedef enum gurn_law {
+    GURN_LAW_LOG_PROB = 0,   /* gurn_mvhg_log_prob and its backward */
+    GURN_LAW_MOMENTS = 1,    /* gurn_mvhg_moments and its backward, covariance NULL */
+    GURN_LAW_COVARIANCE = 2, /* the same with covariance: O(C) more for each thread or block */
+    GURN_LAW_KL = 3,         /* gurn_mvhg_kl and its backward */
+    GURN_LAW_MODE = 4        /* gurn_mvhg_mode */
+} gurn_law;
+
+/*
+ * Bytes of workspace that a function and its backward need for these inputs (rows and log_omega_stride matter). O(threads * C), and
+ * O(C) more when a gradient is summed over rows. Alignment as for gurn_mvhg_forward.
+ * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_ROWS, GURN_INVALID_LOG_OMEGA (stride).
+ */
+GURN_API gurn_status gurn_mvhg_law_workspace(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                             gurn_law law, size_t *bytes);
+
+/*
+ * Log-probability of given counts, in nats: under an exact plan the normalised Eq. 1,
+ *     log_p[b] = sum_c (lgamma(m+1) - lgamma(x+1) - lgamma(m-x+1) + x log omega) - log P0;
+ * under a merged plan that chain's, sum over all but the last class of logit_i(x_i) - logsumexp logit_i.
+ *   x      real x[B][C], device memory. Real counts are allowed; a count outside (-1, m + 1) gives -infinity. That the counts
+ *          of a row sum to n is the caller's care: the formula is evaluated as it stands
+ *   log_p  real log_p[B], device memory, out
+ * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_N, GURN_INVALID_LOG_OMEGA, GURN_INVALID_ORDER, GURN_INVALID_ROWS,
+ * GURN_INVALID_X (NaN), GURN_WORKSPACE_TOO_SMALL, GURN_CUDA_ERROR. So do all functions of this section, as far as it applies.
+ */
+GURN_API gurn_status gurn_mvhg_log_prob(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                        const void *x, void *log_p, void *workspace, size_t workspace_bytes);
+
+/*
+ * Its gradients.
+ *   d_log_p      real [B], device memory: upstream
+ *   d_log_omega  real [B][C], or [C] (the sum over rows, in a fixed order) when log_omega_stride is 0; out, or NULL
+ *   d_x          real [B][C], out, or NULL. Every count is its own variable: nothing makes the gradient keep the sum n
+ * Rows whose log_p is -infinity have gradient NaN.
+ */
+GURN_API gurn_status gurn_mvhg_log_prob_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                                 const void *x, const void *d_log_p, void *d_log_omega, void *d_x,
+                                                 void *workspace, size_t workspace_bytes);
+
+/* Moments, or upstream gradients of moments. In device memory; NULL = not wanted, or zero. */
+typedef struct gurn_mvhg_moments {
+    size_t size;
+    void *log_norm;   /* real log_norm[B]: log P0, the sum of prod_c C(m, x) omega^x over all x with sum n */
+    void *mean;       /* real mean[B][C]: E x = d log P0 / d log omega */
+    void *covariance; /* real covariance[B][C][C]: of x; = d mean / d log omega */
+} gurn_mvhg_moments;
+#define GURN_MVHG_MOMENTS_INIT {sizeof(gurn_mvhg_moments), NULL, NULL, NULL}
+
+/*
+ * Exact log P0, mean and covariance: by a contour integral with at most 32 nodes, so O(C) a row, and O(C^2) for the covariance,
+ * whatever m and n. Errors, float64: log P0 1e-13 relative, mean 1e-14 min(mean under the tilt, m), covariance 1e-13 of the product of
+ * the standard deviations.
+ */
+GURN_API gurn_status gurn_mvhg_moments_forward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                               const gurn_mvhg_moments *moments, void *workspace, size_t workspace_bytes);
+
+/*
+ * Gradient to log omega of any of them: log P0 through the mean, the mean through the covariance, the covariance through the
+ * third cumulants.
+ *   upstream     device memory; not written
+ *   d_log_omega  real [B][C], or [C] when log_omega_stride is 0
+ */
+GURN_API gurn_status gurn_mvhg_moments_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                                const gurn_mvhg_moments *upstream, void *d_log_omega, void *workspace,
+                                                size_t workspace_bytes);
+
+/*
+ * Kullback-Leibler divergence KL(omega || other) of two laws on the same urn and n, in nats, in closed form:
+ *     sum_c mean_omega[c] (log omega[c] - log other[c]) - log P0(omega) + log P0(other) >= 0.
+ *   other, other_stride  real other[B][C], the other law's log omega, laid out as inputs->log_omega
+ *   kl                   real kl[B], out
+ */
+GURN_API gurn_status gurn_mvhg_kl(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                  const void *other, int64_t other_stride, void *kl, void *workspace, size_t workspace_bytes);
+
+/*
+ * Its gradients. d_kl: real [B], upstream. d_log_omega, d_other: real [B][C], or [C] where the stride of log_omega, or of other, is
+ * 0; or NULL.
+ */
+GURN_API gurn_status gurn_mvhg_kl_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                           const void *other, int64_t other_stride, const void *d_kl, void *d_log_omega,
+                                           void *d_other, void *workspace, size_t workspace_bytes);
+
+/* The most probable counts of Eq. 1. x: int32 x[B][C], device memory, out. Among equally likely ones lower classes get more. */
+GURN_API gurn_status gurn_mvhg_mode(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs, int32_t *x,
+                                    void *workspace, size_t workspace_bytes);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,6 +6,7 @@
 #define GURN_CPU_H
 
 #include "gumbelurn.h"
+#include "law.h"
 #include "plan.h"
 
 #ifdef __cplusplus
@@ -38,7 +39,14 @@ typedef struct gurn_cpu_kernels {
     size_t (*mvhg_bytes)(const gurn_mvhg_job *job, int backward);
     void (*mvhg_forward)(const gurn_mvhg_job *job);
     void (*mvhg_backward)(const gurn_mvhg_job *job);
+    size_t (*law_bytes)(const gurn_law_job *job);
+    void (*law_run)(const gurn_law_job *job);
 } gurn_cpu_kernels;
+
+#ifdef GURN_LEVEL /* functions of this level in other files than mvhg_cpu.c, which has the table */
+size_t GURN_NAME(law_bytes)(const gurn_law_job *job);
+void GURN_NAME(law_run)(const gurn_law_job *job);
+#endif
 
 extern const gurn_cpu_kernels gurn_cpu_portable, gurn_cpu_avx2, gurn_cpu_avx512, gurn_cpu_neon;
 

@@ -416,5 +416,12 @@ static void mvhg_backward(const gurn_mvhg_job *job) {
     }
 }
 
-const gurn_cpu_kernels GURN_PASTE(cpu, GURN_LEVEL) = {GURN_LEVEL_ISA, GURN_LEVEL_NAME, mvhg_bytes, mvhg_forward,
-                                                      mvhg_backward};
+const gurn_cpu_kernels GURN_PASTE(cpu, GURN_LEVEL) = {
+    .isa = GURN_LEVEL_ISA,
+    .name = GURN_LEVEL_NAME,
+    .mvhg_bytes = mvhg_bytes,
+    .mvhg_forward = mvhg_forward,
+    .mvhg_backward = mvhg_backward,
+    .law_bytes = GURN_NAME(law_bytes),
+    .law_run = GURN_NAME(law_run),
+};
