@@ -30,12 +30,13 @@ gurn_status gurn_cpu_law_check(gurn_context *context, const gurn_plan *plan, con
         for (int64_t c = 0; c < classes; c++) {
             double value = element(job->other, plan->dtype, b * job->other_stride + c);
             if (!isfinite(value))
-                return gurn_fail(context, GURN_INVALID_LOG_OMEGA, "other[%lld][%lld] is %g: must be finite", (long long)b,
-                                 (long long)c, value);
+                return gurn_fail(context, GURN_INVALID_LOG_OMEGA, "other[%lld][%lld] is %g: must be finite",
+                                 (long long)b, (long long)c, value);
         }
     for (int64_t i = 0; job->x && i < rows * classes; i++)
         if (isnan(element(job->x, plan->dtype, i)))
-            return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is NaN", (long long)(i / classes), (long long)(i % classes));
+            return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is NaN", (long long)(i / classes),
+                             (long long)(i % classes));
     return GURN_SUCCESS;
 }
 

@@ -56,25 +56,28 @@ static gurn_status missing(gurn_context *context, const char *name) {
     return gurn_fail(context, GURN_INVALID_ARGUMENT, "%s is NULL", name);
 }
 
-static gurn_status check_covariance(gurn_context *context, const gurn_plan *plan, int64_t rows, const void *covariance) {
+static gurn_status check_covariance(gurn_context *context, const gurn_plan *plan, int64_t rows,
+                                    const void *covariance) {
     int64_t square = (int64_t)plan->classes * plan->classes;
     if (!covariance || gurn_array_fits(plan, rows, square)) return GURN_SUCCESS;
-    return gurn_fail(context, GURN_INVALID_ROWS, "inputs->rows is %lld: covariance[rows][%d][%d] would overflow", (long long)rows,
-                     (int)plan->classes, (int)plan->classes);
+    return gurn_fail(context, GURN_INVALID_ROWS, "inputs->rows is %lld: covariance[rows][%d][%d] would overflow",
+                     (long long)rows, (int)plan->classes, (int)plan->classes);
 }
 
 static gurn_status check_other(gurn_context *context, const gurn_plan *plan, int64_t rows, int64_t stride) {
     if (stride < 0 || (stride > 0 && stride < plan->classes))
-        return gurn_fail(context, GURN_INVALID_LOG_OMEGA, "other_stride is %lld: must be 0 or at least the number of classes, %d",
-                         (long long)stride, (int)plan->classes);
+        return gurn_fail(context, GURN_INVALID_LOG_OMEGA,
+                         "other_stride is %lld: must be 0 or at least the number of classes, %d", (long long)stride,
+                         (int)plan->classes);
     if (rows > 1 && !gurn_array_fits(plan, rows, stride))
-        return gurn_fail(context, GURN_INVALID_ROWS, "inputs->rows is %lld: other with other_stride %lld would overflow",
-                         (long long)rows, (long long)stride);
+        return gurn_fail(context, GURN_INVALID_ROWS,
+                         "inputs->rows is %lld: other with other_stride %lld would overflow", (long long)rows,
+                         (long long)stride);
     return GURN_SUCCESS;
 }
 
-gurn_status gurn_mvhg_law_workspace(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs, gurn_law law,
-                                    size_t *bytes) {
+gurn_status gurn_mvhg_law_workspace(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                    gurn_law law, size_t *bytes) {
     gurn_mvhg_inputs in;
     gurn_status status = gurn_check_plan(context, plan);
     if (status == GURN_SUCCESS) status = check_supported(context);
@@ -98,8 +101,8 @@ gurn_status gurn_mvhg_law_workspace(gurn_context *context, const gurn_plan *plan
     return GURN_SUCCESS;
 }
 
-gurn_status gurn_mvhg_log_prob(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs, const void *x,
-                               void *log_p, void *workspace, size_t workspace_bytes) {
+gurn_status gurn_mvhg_log_prob(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                               const void *x, void *log_p, void *workspace, size_t workspace_bytes) {
     gurn_law_job job;
     gurn_status status = begin(context, plan, inputs, GURN_OP_LOG_PROB, &job);
     if (status != GURN_SUCCESS || job.in.rows == 0) return status;
@@ -110,9 +113,9 @@ gurn_status gurn_mvhg_log_prob(gurn_context *context, const gurn_plan *plan, con
     return finish(context, plan, &job, workspace, workspace_bytes);
 }
 
-gurn_status gurn_mvhg_log_prob_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs, const void *x,
-                                        const void *d_log_p, void *d_log_omega, void *d_x, void *workspace,
-                                        size_t workspace_bytes) {
+gurn_status gurn_mvhg_log_prob_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                        const void *x, const void *d_log_p, void *d_log_omega, void *d_x,
+                                        void *workspace, size_t workspace_bytes) {
     gurn_law_job job;
     gurn_status status = begin(context, plan, inputs, GURN_OP_LOG_PROB_BACKWARD, &job);
     if (status != GURN_SUCCESS || job.in.rows == 0) return status;
@@ -140,7 +143,8 @@ gurn_status gurn_mvhg_moments_backward(gurn_context *context, const gurn_plan *p
                                        size_t workspace_bytes) {
     gurn_law_job job;
     gurn_status status = begin(context, plan, inputs, GURN_OP_MOMENTS_BACKWARD, &job);
-    if (status == GURN_SUCCESS) status = gurn_copy_sized(context, "upstream", &job.moments, sizeof job.moments, upstream);
+    if (status == GURN_SUCCESS)
+        status = gurn_copy_sized(context, "upstream", &job.moments, sizeof job.moments, upstream);
     if (status == GURN_SUCCESS) status = check_covariance(context, plan, job.in.rows, job.moments.covariance);
     if (status != GURN_SUCCESS || job.in.rows == 0) return status;
     if (!d_log_omega) return missing(context, "d_log_omega");
@@ -148,8 +152,8 @@ gurn_status gurn_mvhg_moments_backward(gurn_context *context, const gurn_plan *p
     return finish(context, plan, &job, workspace, workspace_bytes);
 }
 
-static gurn_status begin_kl(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs, const void *other,
-                            int64_t other_stride, gurn_law_op op, gurn_law_job *job) {
+static gurn_status begin_kl(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                            const void *other, int64_t other_stride, gurn_law_op op, gurn_law_job *job) {
     gurn_status status = begin(context, plan, inputs, op, job);
     if (status == GURN_SUCCESS) status = check_other(context, plan, job->in.rows, other_stride);
     if (status != GURN_SUCCESS || job->in.rows == 0) return status;
@@ -159,8 +163,8 @@ static gurn_status begin_kl(gurn_context *context, const gurn_plan *plan, const 
     return GURN_SUCCESS;
 }
 
-gurn_status gurn_mvhg_kl(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs, const void *other,
-                         int64_t other_stride, void *kl, void *workspace, size_t workspace_bytes) {
+gurn_status gurn_mvhg_kl(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                         const void *other, int64_t other_stride, void *kl, void *workspace, size_t workspace_bytes) {
     gurn_law_job job;
     gurn_status status = begin_kl(context, plan, inputs, other, other_stride, GURN_OP_KL, &job);
     if (status != GURN_SUCCESS || job.in.rows == 0) return status;
@@ -169,9 +173,9 @@ gurn_status gurn_mvhg_kl(gurn_context *context, const gurn_plan *plan, const gur
     return finish(context, plan, &job, workspace, workspace_bytes);
 }
 
-gurn_status gurn_mvhg_kl_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs, const void *other,
-                                  int64_t other_stride, const void *d_kl, void *d_log_omega, void *d_other, void *workspace,
-                                  size_t workspace_bytes) {
+gurn_status gurn_mvhg_kl_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                  const void *other, int64_t other_stride, const void *d_kl, void *d_log_omega,
+                                  void *d_other, void *workspace, size_t workspace_bytes) {
     gurn_law_job job;
     gurn_status status = begin_kl(context, plan, inputs, other, other_stride, GURN_OP_KL_BACKWARD, &job);
     if (status != GURN_SUCCESS || job.in.rows == 0) return status;

@@ -27,14 +27,14 @@ typedef struct gurn_law_job {
     gurn_chain chain;
     int threads;
     gurn_mvhg_inputs in; /* order set */
-    const void *x;                 /* LOG_PROB*: real [B][C] */
-    const void *other;             /* KL*: log omega of the other law, as in.log_omega */
+    const void *x;       /* LOG_PROB*: real [B][C] */
+    const void *other;   /* KL*: log omega of the other law, as in.log_omega */
     int64_t other_stride;
-    void *log_p;                   /* LOG_PROB */
-    gurn_mvhg_moments moments;     /* MOMENTS: outputs; MOMENTS_BACKWARD: upstream (read only) */
-    void *kl;                      /* KL */
-    int32_t *mode;                 /* MODE */
-    const void *upstream;          /* LOG_PROB_BACKWARD, KL_BACKWARD: real [B] */
+    void *log_p;               /* LOG_PROB */
+    gurn_mvhg_moments moments; /* MOMENTS: outputs; MOMENTS_BACKWARD: upstream (read only) */
+    void *kl;                  /* KL */
+    int32_t *mode;             /* MODE */
+    const void *upstream;      /* LOG_PROB_BACKWARD, KL_BACKWARD: real [B] */
     void *d_log_omega, *d_x, *d_other;
     void *workspace;
 } gurn_law_job;

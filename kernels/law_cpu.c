@@ -35,8 +35,8 @@ typedef struct law_row {
     double *zc_re, *zc_im; /* [C][NODES]: zc_j of every node (covariance), else NULL */
     int32_t classes;
     int32_t n;
-    bool ready;            /* holds the law of (omega shared, n) */
-    bool fixed;            /* n = 0 or n = sum m: the counts are certain */
+    bool ready; /* holds the law of (omega shared, n) */
+    bool fixed; /* n = 0 or n = sum m: the counts are certain */
     double total, ell, log_norm;
     gurn_contour contour;
     gurn_node node[NODES];
@@ -55,8 +55,10 @@ static double load_real(const void *p, gurn_dtype dtype, int64_t i) {
     return dtype == GURN_FLOAT32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
 }
 static void store_real(void *p, gurn_dtype dtype, int64_t i, double value) {
-    if (dtype == GURN_FLOAT32) ((float *)p)[i] = (float)value;
-    else ((double *)p)[i] = value;
+    if (dtype == GURN_FLOAT32)
+        ((float *)p)[i] = (float)value;
+    else
+        ((double *)p)[i] = value;
 }
 
 static int64_t padded_classes(int64_t classes) { return (classes + 15) & ~(int64_t)15; }
@@ -226,7 +228,8 @@ static void law_row_mean(law_row *row) {
 }
 
 /* The law of row b, unless that of the row before will do. */
-static void law_row_take(const gurn_law_job *job, law_row *row, const void *log_omega, int64_t stride, int64_t b, bool with_mean) {
+static void law_row_take(const gurn_law_job *job, law_row *row, const void *log_omega, int64_t stride, int64_t b,
+                         bool with_mean) {
     int32_t n = job->in.n_rows ? job->in.n_rows[b] : job->in.n;
     if (row->ready && stride == 0 && row->n == n) return;
     law_row_fill(row, log_omega, job->dtype, b * stride, n);
@@ -247,7 +250,8 @@ static void add_cov_times(const law_row *row, const double *d, double scale, dou
         }
     }
     double centre = weighted(row, s_re, s_im);
-    for (int32_t s = 0; s < row->contour.count; s++) { /* times its weight, and centred, which centres the other factor too */
+    for (int32_t s = 0; s < row->contour.count;
+         s++) { /* times its weight, and centred, which centres the other factor too */
         double u = s_re[s] - centre;
         s_re[s] = row->w_re[s] * u - row->w_im[s] * s_im[s];
         s_im[s] = row->w_re[s] * s_im[s] + row->w_im[s] * u;
@@ -342,7 +346,8 @@ static void merged_lambdas(const gurn_law_job *job, law_row *row, int64_t b) {
     double rest = -INFINITY;
     for (int32_t i = row->classes - 1; i >= 0; i--) {
         const gurn_step *step = &job->view->steps[i];
-        double own = load_real(job->in.log_omega, job->dtype, b * job->in.log_omega_stride + job->in.order[i]) * GURN_LOG2E;
+        double own =
+            load_real(job->in.log_omega, job->dtype, b * job->in.log_omega_stride + job->in.order[i]) * GURN_LOG2E;
         row->pull[i] = step->m_rest > 0 ? s_merged_lambda(own, rest, step->log2_m_rest) : 0.0;
         if (step->m > 0) rest = s_log2_add(rest, own + step->log2_m);
     }
@@ -430,7 +435,8 @@ static void log_prob_backward(const gurn_law_job *job, law_row *row, int64_t b, 
 }
 
 static void moments_forward(const gurn_law_job *job, law_row *row, int64_t b) {
-    law_row_take(job, row, job->in.log_omega, job->in.log_omega_stride, b, job->moments.mean || job->moments.covariance);
+    law_row_take(job, row, job->in.log_omega, job->in.log_omega_stride, b,
+                 job->moments.mean || job->moments.covariance);
     if (job->moments.log_norm) store_real(job->moments.log_norm, job->dtype, b, row->log_norm);
     for (int32_t c = 0; c < row->classes && job->moments.mean; c++)
         store_real(job->moments.mean, job->dtype, b * row->classes + c, row->mean[c]);
@@ -452,7 +458,8 @@ static void moments_backward(const gurn_law_job *job, law_row *row, int64_t b, d
 }
 
 /* row: the law at omega; other: at the other's. Gradients are added to g and g_other (NULL: not wanted). */
-static double kl_row(const gurn_law_job *job, law_row *row, law_row *other, int64_t b, double up, double *g, double *g_other) {
+static double kl_row(const gurn_law_job *job, law_row *row, law_row *other, int64_t b, double up, double *g,
+                     double *g_other) {
     law_row_take(job, row, job->in.log_omega, job->in.log_omega_stride, b, true);
     law_row_take(job, other, job->other, job->other_stride, b, g_other != NULL);
     if (row->fixed) return 0.0;
@@ -490,8 +497,10 @@ static void mode_row(const gurn_law_job *job, law_row *row, int64_t b) {
         int64_t count = 0;
         if (!(t > low && t < high)) break;
         for (int32_t c = 0; c < classes; c++) count += mode_count(row->m[c], row->a[c], t);
-        if (count < n) low = t;
-        else high = t;
+        if (count < n)
+            low = t;
+        else
+            high = t;
     }
     int64_t missing = n;
     for (int32_t c = 0; c < classes; c++) missing -= x[c] = mode_count(row->m[c], row->a[c], low);
@@ -572,7 +581,8 @@ void GURN_NAME(law_run)(const gurn_law_job *job) {
     double *runs = (double *)((char *)job->workspace + (size_t)job->threads * thread_bytes);
     double *other_runs = runs + (s.shared ? GURN_LAW_RUNS * padded : 0);
     bool gradients = job->d_log_omega || job->d_other || job->d_x;
-#pragma omp parallel num_threads(job->threads)
+    int threads = rows < job->threads ? (int)rows : job->threads;
+#pragma omp parallel num_threads(threads)
     {
         char *at = (char *)job->workspace + thread_index() * thread_bytes;
         law_row row, other;
@@ -587,7 +597,8 @@ void GURN_NAME(law_run)(const gurn_law_job *job) {
         double *own_g = (double *)(at + (size_t)s.laws * s.row_bytes), *own_g_other = own_g + padded;
 #pragma omp for schedule(dynamic, 1)
         for (int64_t run = 0; run < GURN_LAW_RUNS; run++) {
-            double *g = s.shared ? runs + run * padded : own_g, *g_other = s.other_shared ? other_runs + run * padded : own_g_other;
+            double *g = s.shared ? runs + run * padded : own_g,
+                   *g_other = s.other_shared ? other_runs + run * padded : own_g_other;
             int64_t begin = rows / GURN_LAW_RUNS * run + (rows % GURN_LAW_RUNS < run ? rows % GURN_LAW_RUNS : run);
             int64_t end = begin + rows / GURN_LAW_RUNS + (run < rows % GURN_LAW_RUNS);
             if (gradients) {

@@ -17,8 +17,10 @@
 GURN_FN double gurn_log_weight(const double *wide, double m, double x, double log_omega) {
     double bits;
     if (!(x > -1.0 && x < m + 1.0)) return -INFINITY;
-    if (x >= 0.0 && x <= m && x == floor(x)) bits = wide[0] - wide[(int64_t)x];
-    else bits = gurn_log2_gamma(m + 1.0) - gurn_log2_gamma(x + 1.0) - gurn_log2_gamma(m - x + 1.0);
+    if (x >= 0.0 && x <= m && x == floor(x))
+        bits = wide[0] - wide[(int64_t)x];
+    else
+        bits = gurn_log2_gamma(m + 1.0) - gurn_log2_gamma(x + 1.0) - gurn_log2_gamma(m - x + 1.0);
     return fma(bits, GURN_LN2, x * log_omega);
 }
 /* Its derivative to x (to log omega it is x). */

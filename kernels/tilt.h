@@ -20,12 +20,12 @@
 #undef GURN_L
 
 typedef struct gurn_tilt {
-    double ell;          /* log2 lambda */
-    double low, high;    /* bracket of ell */
-    double n, total;     /* sum m_j p_j wanted, sum m_j */
-    double logit;        /* log2(n / (total - n)) */
+    double ell;            /* log2 lambda */
+    double low, high;      /* bracket of ell */
+    double n, total;       /* sum m_j p_j wanted, sum m_j */
+    double logit;          /* log2(n / (total - n)) */
     double mean, variance; /* sum m_j p_j and sum m_j p_j (1 - p_j) at ell */
-    double step;         /* size of the last change of ell */
+    double step;           /* size of the last change of ell */
     int rounds;
 } gurn_tilt;
 
@@ -56,8 +56,10 @@ GURN_FN gurn_tilt gurn_tilt_begin(double n, double total, double a_mean, double 
 GURN_FN int gurn_tilt_step(gurn_tilt *t) {
     double f = t->mean - t->n;
     if (fabs(f) <= fma(sqrt(t->variance), 0x1p-20, t->n * 0x1p-46) || t->rounds >= 200) return 1;
-    if (f < 0.0) t->low = t->ell;
-    else t->high = t->ell;
+    if (f < 0.0)
+        t->low = t->ell;
+    else
+        t->high = t->ell;
     double next = t->low;
     double rest = t->total - t->mean;
     if (t->mean > 0.0 && rest > 0.0 && t->variance > 0.0) {
