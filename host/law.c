@@ -52,6 +52,13 @@ static gurn_status finish(gurn_context *context, const gurn_plan *plan, gurn_law
     return context->backend->law_run(context, plan, job);
 }
 
+/* A gradient that is the sum over no rows. d may be NULL. */
+static gurn_status zero_sum(gurn_context *context, const gurn_plan *plan, void *d, int64_t stride) {
+    size_t real_size = plan->dtype == GURN_FLOAT64 ? sizeof(double) : sizeof(float);
+    if (!d || stride != 0) return GURN_SUCCESS;
+    return context->backend->zero(context, d, (size_t)plan->classes * real_size);
+}
+
 static gurn_status missing(gurn_context *context, const char *name) {
     return gurn_fail(context, GURN_INVALID_ARGUMENT, "%s is NULL", name);
 }
@@ -118,7 +125,8 @@ gurn_status gurn_mvhg_log_prob_backward(gurn_context *context, const gurn_plan *
                                         void *workspace, size_t workspace_bytes) {
     gurn_law_job job;
     gurn_status status = begin(context, plan, inputs, GURN_OP_LOG_PROB_BACKWARD, &job);
-    if (status != GURN_SUCCESS || job.in.rows == 0) return status;
+    if (status != GURN_SUCCESS) return status;
+    if (job.in.rows == 0) return zero_sum(context, plan, d_log_omega, job.in.log_omega_stride);
     if (!x) return missing(context, "x");
     if (!d_log_p) return missing(context, "d_log_p");
     job.x = x;
@@ -146,7 +154,8 @@ gurn_status gurn_mvhg_moments_backward(gurn_context *context, const gurn_plan *p
     if (status == GURN_SUCCESS)
         status = gurn_copy_sized(context, "upstream", &job.moments, sizeof job.moments, upstream);
     if (status == GURN_SUCCESS) status = check_covariance(context, plan, job.in.rows, job.moments.covariance);
-    if (status != GURN_SUCCESS || job.in.rows == 0) return status;
+    if (status != GURN_SUCCESS) return status;
+    if (job.in.rows == 0) return zero_sum(context, plan, d_log_omega, job.in.log_omega_stride);
     if (!d_log_omega) return missing(context, "d_log_omega");
     job.d_log_omega = d_log_omega;
     return finish(context, plan, &job, workspace, workspace_bytes);
@@ -178,7 +187,11 @@ gurn_status gurn_mvhg_kl_backward(gurn_context *context, const gurn_plan *plan, 
                                   void *d_other, void *workspace, size_t workspace_bytes) {
     gurn_law_job job;
     gurn_status status = begin_kl(context, plan, inputs, other, other_stride, GURN_OP_KL_BACKWARD, &job);
-    if (status != GURN_SUCCESS || job.in.rows == 0) return status;
+    if (status != GURN_SUCCESS) return status;
+    if (job.in.rows == 0) {
+        status = zero_sum(context, plan, d_log_omega, job.in.log_omega_stride);
+        return status != GURN_SUCCESS ? status : zero_sum(context, plan, d_other, other_stride);
+    }
     if (!d_kl) return missing(context, "d_kl");
     job.upstream = d_kl;
     job.d_log_omega = d_log_omega;

@@ -490,6 +490,19 @@ TEST_P(ExactLaw, RowsAreIndependentAndSharedGradientsAreSums) {
     expect_sum(a.kl_backward(other_each, up).other, s.kl_backward(other, up).other, "kl other");
 }
 
+TEST_P(ExactLaw, NoRowsIsNoWorkAndAGradientSummedOverNoneIsZero) {
+    Problem p = problem_of(small_urns()[1]);
+    p.rows = 0;
+    Law l = law(p);
+    EXPECT_TRUE(l.log_prob({}).empty());
+    EXPECT_TRUE(l.moments().mean.empty());
+    const std::vector<double> zero(3, 0.0);
+    EXPECT_EQ(l.log_prob_backward({}, {}).log_omega, zero);
+    EXPECT_EQ(l.moments_backward({}), zero);
+    EXPECT_EQ(l.kl_backward(p.log_omega, {}).log_omega, zero);
+    EXPECT_EQ(l.kl_backward(p.log_omega, {}).other, zero);
+}
+
 TEST_P(ExactLaw, NothingDependsOnThreads) {
     Problem p;
     p.urn.m = {30, 20, 25};
