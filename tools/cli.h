@@ -1,7 +1,7 @@
 /*
  * What the files of the command-line program share.
  *
- *   gumbelurn.c  main, the table of sub-commands, info          memory.c  host and device memory behind one interface
+ *   gumbelurn.c  main, the table of sub-commands, info          memory.c  contexts, and memory of host and GPU
  *   options.c    strict parsing, options of every urn, errors   writer.c  buffered output: text and .npy
  *   counts.c     reading tables of counts: CSV and .npy         sample.c, fit.c (its loop in sgd.c)  the sub-commands
  *

@@ -40,14 +40,14 @@ static int run_info(int argc, char **argv) {
                                             {NULL, 0, NULL, 0}};
     struct urn urn = URN_INIT;
     next_option(argc, argv, options, &urn, INFO_HELP);
-    gurn_context_destroy(open_context(urn.device, urn.threads)); /* fails here for a device that is not there */
+    gurn_context *context = open_context(urn.device, urn.threads); /* fails here for a device that is not there */
+    gurn_context_info used = {.size = sizeof used};
+    gurn_context_get_info(context, &used);
+    gurn_context_destroy(context);
     printf("gumbelurn %s, library %s\n", GURN_VERSION_STRING, gurn_version());
     print_device("cpu", GURN_DEVICE_CPU, 0, urn.threads);
     for (int32_t index = 0; print_device("cuda", GURN_DEVICE_CUDA, index, urn.threads);) index++;
-#ifndef GURN_TOOLS_CUDA
-    urn.device = GURN_DEVICE_CPU;
-#endif
-    print_device("in use", urn.device, 0, urn.threads);
+    print_device("in use", used.device, 0, urn.threads);
     printf("%-8s %s\n", "chain", DEFAULT_CHAIN_NAME);
     flush_stdout();
     return EXIT_OK;

@@ -1,4 +1,4 @@
-/* Contexts, plans and memory: with GURN_TOOLS_CUDA the arrays of a CUDA context lie in GPU memory, by cudaMalloc. */
+/* Contexts, plans and memory: with GURN_TOOLS_CUDA the arrays of a CUDA context lie in GPU memory. */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 
 #include "cli.h"
 #ifdef GURN_TOOLS_CUDA
-#include <cuda_runtime_api.h>
+#include "cuda_memory.h"
 #endif
 
 gurn_context *open_context(gurn_device device, int32_t threads) {
@@ -15,6 +15,9 @@ gurn_context *open_context(gurn_device device, int32_t threads) {
 #ifndef GURN_TOOLS_CUDA
     if (device == GURN_DEVICE_CUDA) fail("--device: this program was built without CUDA");
     device = GURN_DEVICE_CPU;
+#endif
+#ifdef GURN_EMULATED
+    if (device == GURN_DEVICE_AUTO) device = GURN_DEVICE_CPU; /* the emulation is for tests: who wants it says so */
 #endif
     options.device = device;
     options.threads = threads;
@@ -66,8 +69,8 @@ void check(const struct session *session, gurn_status status, const char *call) 
 }
 
 #ifdef GURN_TOOLS_CUDA
-static void check_cuda(cudaError_t error, const char *call) {
-    if (error != cudaSuccess) fail("%s: %s", call, cudaGetErrorString(error));
+static void check_cuda(const char *error) {
+    if (error) fail("GPU memory: %s", error);
 }
 #endif
 
@@ -76,7 +79,7 @@ void *device_alloc(const struct session *session, size_t bytes) {
     if (bytes == 0) return NULL;
 #ifdef GURN_TOOLS_CUDA
     if (session->cuda) {
-        check_cuda(cudaMalloc(&memory, bytes), "cudaMalloc");
+        check_cuda(cuda_memory_allocate(&memory, bytes));
         return memory;
     }
 #endif
@@ -89,7 +92,7 @@ void *device_alloc(const struct session *session, size_t bytes) {
 void device_free(const struct session *session, void *memory) {
 #ifdef GURN_TOOLS_CUDA
     if (session->cuda) {
-        check_cuda(cudaFree(memory), "cudaFree");
+        check_cuda(cuda_memory_free(memory));
         return;
     }
 #endif
@@ -100,7 +103,7 @@ void device_free(const struct session *session, void *memory) {
 void to_device(const struct session *session, void *memory, const void *host, size_t bytes) {
 #ifdef GURN_TOOLS_CUDA
     if (session->cuda) {
-        check_cuda(cudaMemcpy(memory, host, bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
+        check_cuda(cuda_memory_write(memory, host, bytes));
         return;
     }
 #endif
@@ -111,7 +114,7 @@ void to_device(const struct session *session, void *memory, const void *host, si
 const void *to_host(const struct session *session, const void *memory, void *host, size_t bytes) {
 #ifdef GURN_TOOLS_CUDA
     if (session->cuda) {
-        check_cuda(cudaMemcpy(host, memory, bytes, cudaMemcpyDeviceToHost), "cudaMemcpy");
+        check_cuda(cuda_memory_read(host, memory, bytes));
         return host;
     }
 #endif

@@ -10,6 +10,7 @@ import math
 import os
 import pathlib
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -466,6 +467,38 @@ class Fit(Directory):
     def test_no_validation(self):
         text = output("fit", "--m", "5,5", "--in", self.file("2,2\n3,1\n"), "--train", 1, "--epochs", 2)
         self.assertNotIn("validation", text)
+
+
+class Cuda(Directory):
+    """Runs wherever there is a GPU, or its emulation."""
+
+    def setUp(self):
+        super().setUp()
+        if not re.search(r"(?m)^cuda +device 0", output("info")):
+            self.skipTest("no CUDA device")
+
+    def test_info(self):
+        self.assertRegex(output("info", "--device", "cuda"), r"(?m)^in use +device 0: ")
+
+    def test_draws_are_those_of_the_cpu(self):
+        for arguments in ([*ISSUE, "--rows", 60, "--seed", 2], ["--m", "5,0,9", "--n", "7", "--rows", 300],
+                          [*ISSUE, "--rows", 5, "--dtype", "float64"]):
+            self.assertEqual(output("sample", *arguments, "--device", "cuda"), output("sample", *arguments, "--device", "cpu"))
+        _, rows = table(output("sample", *ISSUE, "--rows", 10, "--log-p", "--soft", "--device", "cuda"))
+        _, expected = table(output("sample", *ISSUE, "--rows", 10, "--log-p", "--soft", "--device", "cpu"))
+        for row, other in zip(rows, expected, strict=True):
+            for value, reference in zip(row, other, strict=True):
+                self.assertLessEqual(abs(value - reference), 1e-4 * max(1, abs(reference)))  # a sanity check, not a bound
+
+    def test_fit(self):
+        path = self.file("x0,x1\n" + "3,1\n2,2\n3,1\n4,0\n" * 4)
+        results = []
+        for device in ("cuda", "cpu"):
+            out = self.directory / (device + ".csv")
+            output("fit", "--m", "5,5", "--in", path, "--epochs", 4, "--device", device, "--out", out)
+            results.append(table(out.read_text())[1])
+        for row, other in zip(*results, strict=True):
+            self.assertLessEqual(abs(row[4] - other[4]), 1e-3)
 
 
 class Data(Directory):
