@@ -3,8 +3,8 @@
 # were thinned to 60 % (make_fashion_counts.py). The data say only how often every class came up in every batch; the urn
 # has to find out which classes are rare, and how rare.
 #
-# Also a check: fails unless the means of the learned urn are within 3 % of the data's for every class, and every
-# thinned class has a lower importance than every whole one.
+# Also a check: fails unless the means of the learned urn are within 3 % of the data's for every class, and every whole
+# class has at least 1.25 times the importance of every thinned one (the shares alone differ by 1.67).
 #
 # usage: demo.sh GUMBELURN [option of gumbelurn fit ...]
 set -eu
@@ -41,7 +41,7 @@ awk -F, '
         }
         printf "\nhighest omega of a thinned class %.4f, lowest of a whole one %.4f\n", rare, common
         if (classes != 10 || missed) { print "MISSED: a class mean is off by more than 3 %"; bad = 1 }
-        if (!(rare < common)) { print "MISSED: the two groups are not separated"; bad = 1 }
+        if (!(1.25 * rare <= common)) { print "MISSED: the two groups are not separated"; bad = 1 }
         if (!bad) print "class means within 3 %, groups separated"
         exit bad
     }' "$data/fashion_shares.csv" "$result"

@@ -108,7 +108,8 @@ enum {
     "                      published, biased for three classes or more);\n"                    \
     "                      default " DEFAULT_CHAIN_NAME "\n"                                   \
     "  --order LIST        order in which the classes are visited, such as 2,0,1\n"            \
-    "  --dtype TYPE        arithmetic: float32 (default) or float64\n"                         \
+    "  --dtype TYPE        arithmetic: float32 (default) or float64 (default for classes\n"  \
+    "                      of more than 2^24 balls, whose counts float32 does not hold)\n"    \
     "  --device DEVICE     auto (default: CUDA where there is a device), cpu or cuda\n"        \
     "  --threads T         CPU threads; default as many as OpenMP would use\n"
 #define LIST_HELP                                                                              \
