@@ -179,4 +179,34 @@ TEST(Window, TheRaceOverAWindowAndOverTheWholeSupportHaveTheSameWinner) {
     gurn_context_destroy(context);
 }
 
+// softmax((logit + g) / tau) over the whole support in double: what lies outside the window of the gradients weighs less than
+// 2^-24 of the winner a count, and 2^-22 in all.
+TEST(Window, RelaxedValuesOutsideItAreNegligible) {
+    std::mt19937_64 random(3);
+    for (double tau : {0.05, 0.5, 1.0, 2.0, 10.0}) {
+        for (int draw = 0; draw < 4000; draw++) {
+            int32_t m = std::uniform_int_distribution<int32_t>(1, 300)(random);
+            int32_t m_rest = std::uniform_int_distribution<int32_t>(1, 600)(random);
+            int32_t n = std::uniform_int_distribution<int32_t>(0, m + m_rest)(random);
+            double lambda = std::uniform_real_distribution<double>(-6.0, 6.0)(random);
+            Urn urn(m, m_rest);
+            gurn_support s = gurn_support_hard(m, m_rest, n);
+            Window w = find_window(urn, n, lambda, GURN_RELAXED_BITS(tau));
+            std::vector<double> race;
+            for (int32_t k = s.low; k <= s.high; k++) {
+                double noise = std::log2(s_exponential64(static_cast<uint32_t>(random())));
+                race.push_back(urn.wide(n, lambda, k) - w.cost + noise);
+            }
+            double least = *std::min_element(race.begin(), race.end()), outside = 0.0;
+            for (int32_t k = s.low; k <= s.high; k++) {
+                if (k >= w.low && k <= w.high) continue;
+                double weight = std::exp2((least - race[k - s.low]) / tau);
+                ASSERT_LT(weight, 0x1p-24) << m << ' ' << m_rest << ' ' << n << ' ' << lambda << ' ' << tau;
+                outside += weight;
+            }
+            ASSERT_LT(outside, 0x1p-22);
+        }
+    }
+}
+
 }  // namespace
