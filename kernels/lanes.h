@@ -74,6 +74,17 @@ GURN_FN double s_to_f64(int64_t a) { return (double)a; }
 GURN_FN int32_t s_sign32(int32_t a) { return a >> 31; }
 GURN_FN int64_t s_sign64(int64_t a) { return a >> 63; }
 
+/* 1 where a < 0, else 0 */
+GURN_FN float s_one_if_negative32(float a) {
+#ifdef __CUDA_ARCH__
+    float one;
+    asm("set.lt.f32.f32 %0, %1, 0f00000000;" : "=f"(one) : "f"(a)); /* one instruction, where ?: takes two */
+    return one;
+#else
+    return a < 0.0f ? 1.0f : 0.0f;
+#endif
+}
+
 /* a < b ? x : y, false when unordered */
 GURN_FN double s_if_less64(double a, double b, double x, double y) { return a < b ? x : y; }
 

@@ -9,16 +9,16 @@
  * ln 2, in [1.6e-10, 33]. A Gumbel variate is -log(ln 2 E). Relative error below 4e-7, also where u is within 2^-33 of
  * 1: then the distance t = 1 - u is what is known exactly, and log2(1 - t) is taken from it.
  *
- * With r read as signed, t = (r + 1/2) 2^-32 is u where it is positive and u - 1 where it is negative, either way to full relative
- * precision. y = u, formed from it, is good enough to choose the scale 2^e; then f = y 2^-e - 1 is formed from t itself with one
- * rounding.
+ * With r read as signed, t = (r + 1/2) 2^-32 is u where it is positive and u - 1 where it is negative, either way to
+ * full relative precision. u formed from it is good enough to choose the scale 2^e; then f = u 2^-e - 1 is formed from
+ * t itself with one rounding.
  *
- * exponential32_times(r, s) is s E for a power of two s, with the same bits up to that power: 2^23 E costs one multiplication less.
+ * exponential32_times(r, s) is s E for a power of two s, with the same bits up to that power: 2^23 E costs one
+ * multiplication less.
  */
 GURN_FN GURN_L(f32) GURN_L(exponential32_times)(GURN_L(u32) r, float s) {
-    GURN_L(i32) negative = GURN_L(sign32)((GURN_L(i32))r); /* all ones: upper half of the unit interval */
     GURN_L(f32) t = GURN_L(fma32)(GURN_L(to_f32)((GURN_L(i32))r), GURN_L(splat32)(0x1p-32f), GURN_L(splat32)(0x1p-33f));
-    GURN_L(f32) base = GURN_L(from_bits32)((GURN_L(u32))negative & 0x3F800000u);   /* 1 or 0 */
+    GURN_L(f32) base = GURN_L(one_if_negative32)(t);
     GURN_L(u32) exponent = (GURN_L(bits32)(base + t) - 0x3F3504F3u) & 0xFF800000u; /* e << 23, from sqrt(1/2) up */
     GURN_L(f32) scale = GURN_L(from_bits32)(0x3F800000u - exponent);               /* 2^-e */
     GURN_L(f32) f = GURN_L(fma32)(t, scale, GURN_L(fma32)(base, scale, GURN_L(splat32)(-1.0f)));
@@ -46,8 +46,8 @@ GURN_FN GURN_L(f32) GURN_L(exp2_fraction32)(GURN_L(f32) t) {
 }
 
 /*
- * 2^d for d in units of 2^-23 bit, |d| < 126 * 2^23: a fixed-point number has its whole part in the exponent field's place and
- * its fraction in the mantissa's. Relative error 2e-7. 2^(d + j 2^23) is exactly 2^j times 2^d.
+ * 2^d for d in units of 2^-23 bit, |d| < 126 * 2^23: a fixed-point number has its whole part in the exponent field's
+ * place and its fraction in the mantissa's. Relative error 2e-7. 2^(d + j 2^23) is exactly 2^j times 2^d.
  */
 GURN_FN GURN_L(f32) GURN_L(exp2_fixed)(GURN_L(i32) d) {
     GURN_L(u32) u = (GURN_L(u32))d;

@@ -68,6 +68,10 @@ GURN_FN v_f64 v_to_f64(v_i64 a) { /* exact for |a| < 2^51 */
 GURN_FN v_i32 v_sign32(v_i32 a) { return a >> 31; }
 GURN_FN v_i64 v_sign64(v_i64 a) { return a < (v_i64){0}; }
 
+GURN_FN v_f32 v_one_if_negative32(v_f32 a) { /* a is neither -0 nor NaN */
+    return (v_f32)(((v_i32)a >> 31) & 0x3F800000);
+}
+
 /* mask lanes are all ones or all zeros */
 GURN_FN v_f32 v_select32(v_i32 mask, v_f32 a, v_f32 b) { return (v_f32)(((v_i32)a & mask) | ((v_i32)b & ~mask)); }
 GURN_FN v_i32 v_select_i32(v_i32 mask, v_i32 a, v_i32 b) { return (a & mask) | (b & ~mask); }
