@@ -19,7 +19,10 @@
 #ifndef GURN_MVHG_H
 #define GURN_MVHG_H
 
+#include <stdbool.h>
+
 #include "gammamath.h"
+#include "gumbelurn.h"
 #include "logmath.h"
 #include "philox.h"
 #include "plan.h"
@@ -178,6 +181,32 @@ GURN_FN double gurn_merged_share(double log2_m, double log2_m_rest, double lambd
 GURN_FN double gurn_hat(double x, int64_t k) {
     double d = fabs((double)k - x);
     return d < 1.0 ? 1.0 - d : 0.0;
+}
+
+GURN_FN double gurn_real(const void *p, gurn_dtype dtype, int64_t i) {
+    return dtype == GURN_FLOAT32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
+}
+
+/*
+ * Gradient that reaches x of the class that takes what is left, through its y = max(0, 1 - |k - x|) and its mask. With
+ * U_k = dy_k + sum_{j<=k} dmask_j (0 outside 0..m): U_{f+1} - U_f, f = floor(x); at whole x the central difference,
+ * one-sided at 0 and m. y, mask: the class's upstream rows, at element `begin`, or NULL.
+ */
+GURN_FN double gurn_taker_pull(const void *y, const void *mask, gurn_dtype dtype, int64_t begin, int64_t m, double x) {
+    int64_t down = (int64_t)floor(x), up = down + 1, from;
+    if (x == (double)down) {
+        up = down < m ? down + 1 : m;
+        down = down > 0 ? down - 1 : 0;
+    }
+    if (up <= down) return 0.0; /* m = 0 */
+    double sum = 0.0, distance = (double)(up - down);
+    bool beyond = up > m; /* x in (m, m + 1): only U_m is left */
+    if (y)
+        sum += (beyond ? 0.0 : gurn_real(y, dtype, begin + up)) - (down < 0 ? 0.0 : gurn_real(y, dtype, begin + down));
+    from = beyond ? 0 : down + 1;
+    for (int64_t k = from; mask && k <= (beyond ? m : up); k++)
+        sum += (beyond ? -1.0 : 1.0) * gurn_real(mask, dtype, begin + k);
+    return sum / distance;
 }
 
 #endif
