@@ -9,12 +9,13 @@ export CTEST_PARALLEL_LEVEL ?= $(JOBS)
 # The kernels are run in emulation wherever the source tree has them.
 TEST_PRESETS := cpu $(if $(wildcard kernels/*.cu),emulated)
 
-.PHONY: help setup demo test bench install sanitize-gpu sass-report ks clean $(TEST_PRESETS:%=test-%)
+.PHONY: help setup demo test bench peers install sanitize-gpu sass-report ks clean $(TEST_PRESETS:%=test-%)
 
 help:
 	@echo 'make demo           build, then learn the class importances behind real counts (examples/)'
 	@echo 'make test           build and run all tests on the CPU, then the CUDA kernels in emulation'
 	@echo 'make bench          build and run the benchmarks (bench/)'
+	@echo 'make peers          time other samplers beside this one (bench/README.md)'
 	@echo 'make install        build and install (PREFIX=$(PREFIX), DESTDIR=$(DESTDIR))'
 	@echo 'make sanitize-gpu   run the tests under compute-sanitizer; needs a GPU'
 	@echo 'make sass-report    count the instructions of the compiled CUDA kernels; needs nvcc, no GPU'
@@ -38,8 +39,14 @@ $(TEST_PRESETS:%=test-%): test-%: configure-%
 	ctest --preset $* --output-junit $(CURDIR)/build/$*/junit.xml $(CTEST_ARGS)
 
 bench: configure-cpu
-	cmake --build --preset cpu -j $(JOBS)
-	bench/run.sh build/cpu
+	cmake --build --preset cpu -j $(JOBS) --target bench_mvhg
+	bench/run.sh build/cpu $(BENCH_ARGS)
+
+# PEERS_ARGS: bench/peers/peers.py --help. PYTHON: one that has NumPy, and the peers in Python.
+PYTHON ?= $(firstword $(wildcard .venv/bin/python) python3)
+peers: configure-cpu
+	cmake --build --preset cpu -j $(JOBS) --target gumbelurn
+	$(PYTHON) bench/peers/peers.py --library build/cpu/libgumbelurn.so $(PEERS_ARGS)
 
 install:
 	@scripts/setup.sh build

@@ -18,11 +18,13 @@ GURN_FN float run(bench_floor_kind kind, int64_t points, uint64_t row) {
         int32_t count = points - done < CHUNK ? (int32_t)(points - done) : CHUNK;
         gurn_philox_row at = {{1, 2}, 3, row + (uint64_t)done};
         gurn_philox_fill(words, 0, count, at);
-        for (int32_t k = 0; k < count; k += V_LANES) {
-            v_f32 value = v_exponential32(v_u32_load(words + k)) * v_exp2_fixed(lane + (k << 16));
-            best = v_min32(value, best);
-            if (kind == BENCH_FLOOR_RECIPROCAL) sum += v_reciprocal32(value);
-            if (kind == BENCH_FLOOR_RELAXED) sum += v_fast_exp2(v_fast_log2(value) * v_splat32(-0.5f));
+        for (int32_t block = 0; block < count; block += 16) { /* as many at a time as the sweeps take */
+            for (int32_t k = block; k < block + 16; k += V_LANES) {
+                v_f32 value = v_exponential32(v_u32_load(words + k)) * v_exp2_fixed(lane + (k << 16));
+                best = v_min32(value, best);
+                if (kind == BENCH_FLOOR_RECIPROCAL) sum += v_reciprocal32(value);
+                if (kind == BENCH_FLOOR_RELAXED) sum += v_fast_exp2(v_fast_log2(value) * v_splat32(-0.5f));
+            }
         }
     }
     return v_least32(best) + v_sum32(sum);
