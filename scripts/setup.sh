@@ -5,7 +5,7 @@
 #   build   CMake, ninja, a compiler                                     (Debian packages)
 #   test    and GoogleTest, Boost.Context, pkg-config; NumPy, cuRAND     (Debian packages; PyPI, into .venv)
 #   sass    disassemblers of CUDA code                                   (PyPI, into .venv)
-#   ci      clang, clang-format, shellcheck, SIMDe, aarch64 cross tools  (Debian packages)
+#   ci      clang, clang-format, shellcheck, aarch64 cross tools  (Debian packages)
 # Debian packages need apt-get, and root or sudo; without those, what is missing is named and the exit status is 1. What PyPI
 # gives is optional: where it can't be had, a line says what will be skipped.
 set -euo pipefail
@@ -94,7 +94,6 @@ for what in "$@"; do
         ci)
             need clang command -v clang
             need libomp-dev sh -c 'ls /usr/lib/llvm-*/lib/libomp.so'
-            need libsimde-dev compiles simde/x86/avx512.h
             need clang-format command -v clang-format
             need shellcheck command -v shellcheck
             need gcc-aarch64-linux-gnu command -v aarch64-linux-gnu-gcc
