@@ -178,8 +178,13 @@ void one_plan(Random &r, gurn_context *context) {
     for (int i = 0; i < 8; i++) order[i] = r.integer(0, 30) == 0 ? static_cast<int32_t>(r.word()) : permutation[i];
     for (int32_t &v : m)
         if (v > 100000) v = -v; /* tables of a gigabyte are not the matter here */
-    gurn_plan_options options = GURN_PLAN_OPTIONS_INIT;
-    options.size = r.integer(0, 3) ? sizeof options : r.word() % 64;
+    struct {
+        gurn_plan_options known;
+        char unknown[64]; /* of a later version */
+    } newer = {GURN_PLAN_OPTIONS_INIT, {0}};
+    gurn_plan_options &options = newer.known;
+    options.size = r.integer(0, 3) ? sizeof options : r.word() % sizeof newer;
+    if (r.integer(0, 5) == 0) newer.unknown[r.integer(0, 63)] = 1;
     options.dtype = static_cast<gurn_dtype>(r.integer(0, 2));
     options.chain = r.integer(0, 3) ? GURN_CHAIN_MERGED : static_cast<gurn_chain>(r.integer(-1, 2));
     options.order = r.integer(0, 1) ? order.data() : nullptr;
