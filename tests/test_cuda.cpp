@@ -1,6 +1,6 @@
 /*
- * What only a CUDA context has: streams, graphs, work that is queued and not waited for. On a GPU, or in emulation; in a build
- * without CUDA, one visible skip. (All other suites run on the device too.)
+ * Of CUDA contexts only; in a build without CUDA, one visible skip. All other suites run on the device too, and tests/cuda has what
+ * the kernels need beyond them.
  */
 #include "call.h"
 #include "problems.h"
@@ -14,8 +14,6 @@ TEST(Cuda, IsNotInThisBuild) { GTEST_SKIP() << "configured with GURN_CUDA=OFF: n
 #else
 
 #include <cuda_runtime.h>
-
-#include <cstring>
 
 namespace {
 
@@ -39,62 +37,6 @@ protected:
 };
 
 }  // namespace
-
-/* Two contexts on two streams, forward and backward queued in turn before anything is waited for. */
-TEST_P(Cuda, TwoStreamsAtOnce) {
-    cudaStream_t streams[2];
-    Context contexts[2];
-    Problem problems[2] = {ordinary(1), ordinary(2)};
-    problems[1].urn.m = {20, 50, 30};
-    std::vector<double> want_x[2], want_gradient[2];
-    std::unique_ptr<Call> calls[2];
-    for (int i = 0; i < 2; i++) {
-        Call alone(context(), GetParam(), problems[i]);
-        ASSERT_EQ(alone.forward(), GURN_SUCCESS) << gurn_context_message(context());
-        ASSERT_EQ(alone.backward(), GURN_SUCCESS) << gurn_context_message(context());
-        device_synchronize(device());
-        want_x[i] = alone.out_x.values();
-        want_gradient[i] = alone.grad_log_omega.values();
-
-        MUST(cudaStreamCreateWithFlags(&streams[i], cudaStreamNonBlocking));
-        gurn_context_options options = GURN_CONTEXT_OPTIONS_INIT;
-        options.device = GURN_DEVICE_CUDA;
-        options.stream = streams[i];
-        gurn_context *created = nullptr;
-        ASSERT_EQ(gurn_context_create(&options, &created), GURN_SUCCESS);
-        contexts[i].reset(created);
-        calls[i].reset(new Call(created, GetParam(), problems[i]));
-    }
-    device_synchronize(device()); /* the copies that made the calls' arrays went to another stream */
-    for (int repeat = 0; repeat < 3; repeat++) {
-        for (int i = 0; i < 2; i++) ASSERT_EQ(calls[i]->forward(), GURN_SUCCESS);
-        for (int i = 0; i < 2; i++) ASSERT_EQ(calls[i]->backward(), GURN_SUCCESS);
-    }
-    for (int i = 0; i < 2; i++) {
-        MUST(cudaStreamSynchronize(streams[i]));
-        EXPECT_TRUE(same_bits(calls[i]->out_x.values(), want_x[i])) << "stream " << i;
-        EXPECT_TRUE(same_bits(calls[i]->grad_log_omega.values(), want_gradient[i])) << "stream " << i;
-        EXPECT_TRUE(calls[i]->guards_intact());
-        calls[i].reset();
-        contexts[i].reset();
-        MUST(cudaStreamDestroy(streams[i]));
-    }
-}
-
-TEST_P(Cuda, LaterWorkGoesToTheStreamThatWasSet) {
-    const Problem p = ordinary(3);
-    const std::vector<double> want = forward(p, kX).x;
-    cudaStream_t stream;
-    MUST(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-    Call call(context(), GetParam(), p);
-    device_synchronize(device());
-    ASSERT_EQ(gurn_context_set_stream(context(), stream), GURN_SUCCESS);
-    ASSERT_EQ(call.forward(), GURN_SUCCESS);
-    MUST(cudaStreamSynchronize(stream));
-    EXPECT_TRUE(same_bits(call.out_x.values(), want));
-    ASSERT_EQ(gurn_context_set_stream(context(), nullptr), GURN_SUCCESS);
-    MUST(cudaStreamDestroy(stream));
-}
 
 /*
  * Forward and backward captured once and replayed: a call that allocated, synchronised or read device memory on the host would make
@@ -149,29 +91,6 @@ TEST_P(Cuda, AGraphReplaysWithFreshNoise) {
         ASSERT_EQ(gurn_context_set_stream(context(), nullptr), GURN_SUCCESS);
         MUST(cudaStreamDestroy(stream));
     }
-}
-
-TEST_P(Cuda, AutoTakesTheDevice) {
-    gurn_context *created = nullptr;
-    ASSERT_EQ(gurn_context_create(nullptr, &created), GURN_SUCCESS);
-    const Context owner(created);
-    gurn_context_info info = {};
-    info.size = sizeof info;
-    ASSERT_EQ(gurn_context_get_info(created, &info), GURN_SUCCESS);
-    EXPECT_EQ(info.device, GURN_DEVICE_CUDA);
-    EXPECT_EQ(strncmp(info.isa_name, "sm_", 3), 0) << info.isa_name;
-}
-
-TEST_P(Cuda, ADeviceThatIsNotThereIsNamed) {
-    int count = 0;
-    MUST(cudaGetDeviceCount(&count));
-    gurn_context_options options = GURN_CONTEXT_OPTIONS_INIT;
-    options.device = GURN_DEVICE_CUDA;
-    options.device_index = count;
-    gurn_context *created = nullptr;
-    EXPECT_EQ(gurn_context_create(&options, &created), GURN_NO_DEVICE);
-    EXPECT_EQ(created, nullptr);
-    MUST(cudaGetLastError()); /* nothing of it is left behind */
 }
 
 /* A plan is of a device: neither back end takes the other's. */
