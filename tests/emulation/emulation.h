@@ -1,0 +1,81 @@
+/* What device.cpp, access.cpp and the runtime share. */
+#pragma once
+
+#include "cuda_runtime.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define EMU_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define EMU_ASAN 1
+#endif
+#endif
+#ifdef EMU_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#else
+#define EMU_ASAN 0
+#define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#endif
+
+namespace emu {
+
+constexpr int kPoison = 0xFF;  // fills fresh memory: NaN, -1, the largest unsigned
+
+// ---- device.cpp
+
+// Runs every block of a kernel. Device memory has been made accessible. A misuse ends it, and is reported.
+void run(const Launch &launch);
+// Reports what the running lane does wrong and abandons its launch.
+[[noreturn]] __attribute__((format(printf, 1, 2))) void misuse(const char *format, ...);
+uint64_t random_bits();        // 0 always when the seed is 0
+bool on_stack(const void *p);  // of any lane
+bool on_own_stack(const void *p);
+// Whether an access to shared memory by lane `before`, at time `tick`, is ordered before one that lane `now` makes now.
+bool ordered(int before, unsigned tick, int now);
+extern unsigned now_tick, barrier_tick;  // time counts synchronisations; the last one of the whole block
+
+struct SharedCell {  // what access.cpp remembers of one byte
+    unsigned write_tick = 0, read_tick = 0, readers = 0;
+    int16_t writer = -1;
+    int8_t reader_warp = -1;
+    bool atomic : 1, many_warps : 1;
+    SharedCell() : atomic(false), many_warps(false) {}
+};
+struct SharedBlock {
+    const void *key;  // NULL: the dynamic shared memory
+    unsigned char *data;
+    size_t bytes;
+    std::vector<SharedCell> cells;  // empty unless accesses are checked
+};
+extern std::vector<SharedBlock> shared_blocks;
+extern const Launch *running_launch;
+
+// ---- access.cpp
+
+enum class Access : uint8_t {
+    read,
+    write,
+    atomic
+};
+extern bool checking;  // set when an object file compiled for checking is part of the program
+void access(const void *p, size_t bytes, Access how, const void *caller);  // caller: the address of the code
+
+// ---- runtime.cpp, streams.cpp
+
+char *reserve(size_t bytes, int protection);  // addresses, which take memory only when used
+void report(const std::string &text);
+bool reported();
+bool in_device_memory(const void *p);            // allocated or not
+bool is_allocated(const void *p, size_t bytes);  // inside one live allocation; so is its end, for 0 bytes
+bool is_pinned(const void *p);                   // host memory that the device may touch
+// What is known of a byte of device memory, when accesses are checked.
+enum Byte : unsigned char {
+    outside,
+    unwritten,
+    written
+};
+unsigned char *device_bytes(const void *p);  // the Byte of each byte from p
+
+}  // namespace emu
