@@ -58,7 +58,13 @@ size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p,
         GURN_CUT(log_omega, steps);
     }
     if (is_fast(job, backward)) {
-        GURN_CUT(words, GURN_PHILOX_ROOM(width + 32));
+        /* A window begins up to a vector of counts early, and fills go to the next multiple of GURN_PHILOX_FLIGHT. */
+        size_t vectors = (width + V_LANES) / GURN_PHILOX_STRIDE + 1;
+        if (vectors < GURN_NOISE_VECTORS) vectors = GURN_NOISE_VECTORS;
+        vectors += GURN_PHILOX_FLIGHT + V_LANES;
+        GURN_CUT(words, vectors * GURN_PHILOX_STRIDE);
+        GURN_CUT(list.row, vectors);
+        GURN_CUT(list.start, vectors);
         if (backward) GURN_CUT(extra, width + 64);
     } else {
         GURN_CUT(cost, width);
@@ -104,7 +110,10 @@ static void tile_lambda(const gurn_mvhg_job *job, int64_t b, int rows, double *l
         for (int v = 0; v < GURN_TILE / V_HALF; v++) {
             v_f64 own = v_f64_load(log2_omega + v * V_HALF), value = v_splat64(0.0);
             if (step->m_rest > 0) value = v_merged_lambda(own, rest[v], step->log2_m_rest);
-            if (step->m > 0) rest[v] = v_log2_add(rest[v], own + v_splat64(step->log2_m));
+            if (step->m > 0 && i > 0) { /* what is before place 0 needs no rest */
+                v_f64 mine = own + v_splat64(step->log2_m);
+                rest[v] = step->m_rest > 0 ? v_log2_add(rest[v], mine) : mine;
+            }
             v_f64_store(lambda + (int64_t)i * GURN_TILE + v * V_HALF, value);
         }
     }
@@ -176,23 +185,36 @@ static bool widen(const gurn_step *step, float bits, gurn_tile_step *t, int r) {
     return wider;
 }
 
-/* The sweep of row r of a tile, with its noise drawn. */
-static gurn_sweep row_sweep(const gurn_step *step, const gurn_tile_step *t, int64_t b, int r, int32_t cls,
-                            const gurn_scratch *scratch) {
-    int32_t first = t->low[r] & -V_LANES;
-    gurn_philox_fill(scratch->words, (uint32_t)first >> 2, t->high[r] + 1 - first, scratch->key,
-                     gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)cls), scratch->row + (uint64_t)(b + r));
-    gurn_sweep s;
-    s.own = step->own.fixed;
-    s.rest = step->rest.fixed + (step->m_rest - t->left[r]);
-    s.low = t->low[r];
-    s.high = t->high[r];
-    s.first = first;
-    s.reference = t->reference[r];
-    s.lambda = t->lambda[r];
-    s.words = scratch->words;
-    gurn_sweep_slopes(&s);
-    return s;
+/*
+ * Draws the noise of rows from r on, as many as fit into GURN_NOISE_VECTORS (one at least), and sets their sweeps. Rows
+ * whose window is one count have none. Returns the row after the last.
+ */
+static int tile_noise(const gurn_step *step, const gurn_tile_step *t, int64_t b, int r, int rows, int32_t cls,
+                      const gurn_scratch *scratch, gurn_sweep *sweeps, int32_t *vectors) {
+    gurn_philox_row start[GURN_TILE];
+    uint32_t tag = gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)cls);
+    int32_t total = 0;
+    for (; r < rows; r++) {
+        if (t->low[r] == t->high[r]) continue;
+        int32_t first = t->low[r] & -V_LANES, count = (t->high[r] - first) / GURN_PHILOX_STRIDE + 1;
+        if (total > 0 && total + count > GURN_NOISE_VECTORS) break;
+        sweeps[r] = (gurn_sweep){step->own.fixed,
+                                 step->rest.fixed + (step->m_rest - t->left[r]),
+                                 t->low[r],
+                                 t->high[r],
+                                 first,
+                                 t->reference[r],
+                                 gurn_linear_slope(t->lambda[r]),
+                                 t->lambda[r],
+                                 scratch->words + (int64_t)total * GURN_PHILOX_STRIDE};
+        start[r] = gurn_philox_start(scratch->key, tag, scratch->row + (uint64_t)(b + r));
+        gurn_noise_enlist(scratch->list, total, count, r, first);
+        total += count;
+    }
+    if (total > 0) gurn_noise_enlist(scratch->list, total, GURN_PHILOX_FLIGHT - 1, scratch->list.row[total - 1], 0);
+    gurn_philox_fill(scratch->words, scratch->key, start, scratch->list, total);
+    *vectors = total;
+    return r;
 }
 
 /* ------------------------------------------------------------------------------------------------------ forward --- */
@@ -205,6 +227,50 @@ static void write_one_hots(const gurn_mvhg_job *job, int64_t b, int32_t cls, int
     for (int64_t k = 0; job->out.mask && k <= m; k++) gurn_set_real(job->out.mask, job->dtype, begin + k, k <= x);
 }
 
+/* Functions of their own: loops whose registers the compiler gives to nothing else. */
+__attribute__((noinline)) static void races(const gurn_sweep *sweeps, const gurn_scratch *scratch, int32_t vectors,
+                                            gurn_race *race) {
+    gurn_sweep_races(sweeps, scratch->list, vectors, scratch->words, false, race);
+}
+__attribute__((noinline)) static void races_with_p(const gurn_sweep *sweeps, const gurn_scratch *scratch,
+                                                   int32_t vectors, gurn_race *race) {
+    gurn_sweep_races(sweeps, scratch->list, vectors, scratch->words, true, race);
+}
+
+/*
+ * Draws one class for the rows of a tile: x[r], and log2_p[r] is increased by its log-probability when with_p. The windows of t may be
+ * widened.
+ */
+GURN_FN void race_tile(const gurn_step *step, gurn_tile_step *t, int64_t b, int rows, int32_t cls,
+                       const gurn_scratch *scratch, bool with_p, int32_t *x, double *log2_p) {
+    gurn_sweep sweeps[GURN_TILE];
+    gurn_race race[GURN_TILE];
+    double p[GURN_TILE], cost[GURN_TILE];
+    int32_t vectors;
+    for (int r = 0, end; r < rows; r = end) {
+        end = tile_noise(step, t, b, r, rows, cls, scratch, sweeps, &vectors);
+        (with_p ? races_with_p : races)(sweeps, scratch, vectors, race);
+        for (int q = r; q < end; q++) {
+            x[q] = t->low[q];
+            p[q] = 1.0;
+            cost[q] = 0.0;
+            if (t->low[q] == t->high[q]) continue;
+            while (!gurn_race_is_sure(&race[q]) && widen(step, GURN_RACE_BITS, t, q)) {
+                tile_noise(step, t, b, q, q + 1, cls, scratch, sweeps, &vectors);
+                (with_p ? races_with_p : races)(sweeps, scratch, vectors, race);
+            }
+            x[q] = gurn_race_winner(&sweeps[q], &race[q]);
+            if (!with_p) continue;
+            const gurn_sweep *s = &sweeps[q];
+            p[q] = v_sum32(race[q].p);
+            cost[q] = (double)(int32_t)(gurn_cost_fixed(s->own, s->rest, s->lambda, x[q]) - s->reference) * 0x1p-23;
+        }
+    }
+    for (int r = rows; with_p && r < GURN_TILE; r++) p[r] = 1.0, cost[r] = 0.0;
+    for (int r = 0; with_p && r < GURN_TILE; r += V_HALF)
+        v_f64_store(log2_p + r, v_f64_load(log2_p + r) - (v_f64_load(cost + r) + v_log2_64(v_f64_load(p + r))));
+}
+
 static void fast_tile_forward(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch) {
     const gurn_plan_view *view = job->view;
     bool with_p = job->out.log_p != NULL;
@@ -213,32 +279,21 @@ static void fast_tile_forward(const gurn_mvhg_job *job, int64_t b, int rows, con
     for (int r = 0; r < GURN_TILE; r++) t.left[r] = gurn_row_n(&job->in, b + (r < rows ? r : rows - 1));
     for (int32_t i = 0; i < view->classes; i++) {
         const gurn_step *step = &view->steps[i];
-        int32_t cls = job->in.order[i];
-        float p[GURN_TILE], cost[GURN_TILE];
-        if (step->m_rest > 0) tile_setup(step, scratch->lambda + (int64_t)i * GURN_TILE, GURN_SURE_BITS, &t);
-        for (int r = 0; r < rows; r++) {
-            int32_t x;
-            p[r] = 1.0f;
-            cost[r] = 0.0f;
-            if (step->m_rest == 0) {
-                x = t.left[r]; /* the class takes what is left */
-            } else if (t.low[r] == t.high[r]) {
-                x = t.low[r];
-            } else {
-                gurn_sweep s;
-                bool sure;
-                do {
-                    s = row_sweep(step, &t, b, r, cls, scratch);
-                    x = with_p ? gurn_sweep_race(&s, true, &p[r], &sure) : gurn_sweep_race(&s, false, NULL, &sure);
-                } while (!sure && widen(step, GURN_RACE_BITS, &t, r));
-                cost[r] = (float)(int32_t)(gurn_cost_fixed(s.own, s.rest, s.lambda, x) - s.reference) * 0x1p-23f;
-            }
-            if (job->out.x) ((float *)job->out.x)[(b + r) * view->classes + cls] = (float)x;
-            if (job->out.y || job->out.mask) write_one_hots(job, b + r, cls, x);
-            t.left[r] -= x;
+        int32_t cls = job->in.order[i], x[GURN_TILE];
+        if (step->m_rest == 0) { /* the class takes what is left */
+            memcpy(x, t.left, sizeof x);
+        } else {
+            tile_setup(step, scratch->lambda + (int64_t)i * GURN_TILE, GURN_SURE_BITS, &t);
+            if (with_p)
+                race_tile(step, &t, b, rows, cls, scratch, true, x, log2_p);
+            else
+                race_tile(step, &t, b, rows, cls, scratch, false, x, log2_p);
         }
-        if (with_p)
-            for (int r = 0; r < rows; r++) log2_p[r] -= cost[r] + s_log2_64(p[r]);
+        for (int r = 0; r < rows; r++) {
+            if (job->out.x) ((float *)job->out.x)[(b + r) * view->classes + cls] = (float)x[r];
+            if (job->out.y || job->out.mask) write_one_hots(job, b + r, cls, x[r]);
+            t.left[r] -= x[r];
+        }
     }
     for (int r = 0; r < rows && with_p; r++) ((float *)job->out.log_p)[b + r] = (float)(log2_p[r] * GURN_LN2);
 }
@@ -309,6 +364,9 @@ static void fast_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, co
         memcpy(t.left, scratch->left + (int64_t)i * GURN_TILE, sizeof t.left);
         if (step->m_rest > 0)
             tile_setup(step, scratch->lambda + (int64_t)i * GURN_TILE, GURN_RELAXED_BITS(job->in.tau), &t);
+        gurn_sweep sweeps[GURN_TILE];
+        int drawn = 0;
+        int32_t vectors;
         for (int r = 0; r < rows; r++) {
             int64_t row = b + r;
             int32_t x = (int32_t)x_given[row * classes + cls];
@@ -322,7 +380,8 @@ static void fast_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, co
                 continue;
             }
             if (t.low[r] == t.high[r]) continue;
-            gurn_sweep s = row_sweep(step, &t, b, r, cls, scratch);
+            if (r >= drawn) drawn = tile_noise(step, &t, b, r, rows, cls, scratch, sweeps, &vectors);
+            gurn_sweep s = sweeps[r];
             if (with_extra) window_extra(job, row, cls, &s, scratch->extra);
             float weight = with_log_p ? dlog_p[row] : 0.0f;
             gurn_pull g = {x,

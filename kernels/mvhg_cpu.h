@@ -21,6 +21,9 @@
 
 #define GURN_TILE 16
 
+/* Vectors of noise made at a time, unless one row needs more: as many as stay in the first-level cache. */
+#define GURN_NOISE_VECTORS 128
+
 /* One step of a tile: where each row's support is swept, and with what. */
 typedef struct gurn_tile_step {
     int32_t left[GURN_TILE]; /* n_i: still to draw */
@@ -39,7 +42,8 @@ typedef struct gurn_scratch {
     double *log_omega;             /* [C][GURN_TILE]: gradients (backward) */
     gurn_philox_key *key;          /* the call's seed */
     uint64_t row;                  /* noise address of row 0: offset + row0 */
-    uint32_t *words;               /* noise of one row's window, padded for vectors */
+    uint32_t *words;               /* noise of the rows' windows, one vector of counters after the other */
+    gurn_noise_list list;          /* of those vectors */
     float *extra;                  /* upstream of y and mask over one row's window (backward) */
     double *cost, *race, *extra64; /* [max m + 1]: the general path */
 } gurn_scratch;

@@ -1,6 +1,7 @@
 /*
- * The two inner loops of the CPU path: one row, one step, float32, hard, generated noise. A loop runs over aligned vectors of
- * V_LANES counts; in the first and the last, counts outside the window are given the ceiling cost.
+ * The two inner loops of the CPU path: float32, hard, generated noise. The race goes over the windows of many rows in one loop, a
+ * vector of noise (two of counts) at a time, so that the end of a short window stops nothing; backward has too much to sum for that
+ * and goes over the window of one row. Counts outside a window are given the ceiling cost.
  */
 #ifndef GURN_MVHG_SWEEP_H
 #define GURN_MVHG_SWEEP_H
@@ -12,61 +13,63 @@ typedef struct gurn_sweep {
     const int32_t *own, *rest;
     int32_t low, high; /* window, low < high */
     int32_t first;     /* low rounded down to a vector: where words begin */
-    uint32_t reference;
+    uint32_t reference, slope;
     int64_t lambda;
     const uint32_t *words;
-    uint32_t slope[16]; /* linear term of k & 15 */
 } gurn_sweep;
 
-/* Fills slope from lambda. */
-GURN_FN void gurn_sweep_slopes(gurn_sweep *s) {
-    v_u32 unit = (v_u32)v_splat_i32((int32_t)gurn_linear_slope(s->lambda));
-    for (int l = 0; l < 16; l += V_LANES) v_u32_store(s->slope + l, (v_u32)(v_lane_index() + l) * unit);
+/* The linear term and the reference at counts k .. k + V_LANES - 1, less slope times the lane's number. */
+GURN_FN uint32_t gurn_sweep_base(const gurn_sweep *s, int32_t k) {
+    return gurn_linear_block(s->lambda, k) + (uint32_t)(k & 15) * s->slope + s->reference;
 }
 
-/* Lanes of the counts k, k+1, ... that lie in the window. */
-GURN_FN v_i32 gurn_sweep_inside(const gurn_sweep *s, int32_t k) {
-    v_i32 count = v_lane_index() + k;
-    return (count >= v_splat_i32(s->low)) & (count <= v_splat_i32(s->high));
-}
-
-/* Costs above the reference of the counts k .. k + V_LANES - 1; k a multiple of V_LANES. */
-GURN_FN v_i32 gurn_sweep_cost(const gurn_sweep *s, int32_t k, bool edge) {
-    uint32_t block = gurn_linear_block(s->lambda, k) + s->reference;
-    v_u32 cost =
-        (v_u32)v_i32_load(s->own + k) + (v_u32)v_i32_load(s->rest + k) - (v_u32_load(s->slope + (k & 15)) + block);
+/* Costs above the reference of the counts k .. k + V_LANES - 1, k a multiple of V_LANES; the ceiling where not inside. */
+GURN_FN v_i32 gurn_sweep_cost(const gurn_sweep *s, int32_t k, v_u32 linear, bool edge, v_i32 inside) {
+    v_u32 cost = (v_u32)v_i32_load(s->own + k) + (v_u32)v_i32_load(s->rest + k) - linear;
     v_i32 ceiling = v_splat_i32(GURN_COST_CEILING), distance = v_min_i32((v_i32)cost, ceiling);
-    return edge ? v_select_i32(gurn_sweep_inside(s, k), distance, ceiling) : distance;
+    return edge ? v_select_i32(inside, distance, ceiling) : distance;
 }
 
 typedef struct gurn_race {
     v_f32 best;  /* least race value in each lane */
-    v_i32 count; /* its count: the smallest, where several share it */
-    v_f32 p;     /* sum of 2^-cost */
+    v_i32 count; /* its count, the smallest where several share it: from the window's low end, less the lane's number */
+    v_f32 p;     /* sum of 2^-(cost - reference) */
 } gurn_race;
 
-GURN_FN void gurn_race_vector(const gurn_sweep *s, int32_t k, bool edge, bool with_p, gurn_race *race) {
-    v_f32 growth = v_exp2_fixed(gurn_sweep_cost(s, k, edge));
-    v_f32 value = v_exponential32_times(v_u32_load(s->words + (k - s->first)), GURN_RACE_SCALE) * growth;
-    v_i32 better = value < race->best;
-    race->best = v_min32(value, race->best);
-    race->count = v_select_i32(better, v_splat_i32(k), race->count);
-    if (with_p) race->p += v_reciprocal32(growth);
+/* Races of all rows whose noise is listed; race[] of those rows is set anew. */
+GURN_FN void gurn_sweep_races(const gurn_sweep *sweeps, gurn_noise_list list, int32_t vectors, const uint32_t *words,
+                              bool with_p, gurn_race *race) {
+    for (int32_t j = 0; j < vectors; j++)
+        race[list.row[j]] = (gurn_race){v_splat32(INFINITY), v_splat_i32(0), v_splat32(0.0f)};
+    for (int32_t j = 0; j < vectors; j++, words += GURN_PHILOX_STRIDE) {
+        const gurn_sweep *s = &sweeps[list.row[j]];
+        gurn_race r = race[list.row[j]];
+        int32_t k = list.start[j];
+        v_u32 slope = (v_u32)v_lane_index() * s->slope, span = (v_u32)v_splat_i32(s->high - s->low);
+        v_i32 count0 = v_splat_i32(k - s->low), count1 = count0 + V_LANES;
+        v_i32 inside0 = (v_u32)(v_lane_index() + count0) <= span, inside1 = (v_u32)(v_lane_index() + count1) <= span;
+        v_f32 growth0 = v_exp2_fixed(gurn_sweep_cost(s, k, slope + gurn_sweep_base(s, k), true, inside0));
+        v_f32 growth1 =
+            v_exp2_fixed(gurn_sweep_cost(s, k + V_LANES, slope + gurn_sweep_base(s, k + V_LANES), true, inside1));
+        v_f32 value0 = v_exponential32_times(v_u32_load(words), GURN_RACE_SCALE) * growth0;
+        v_f32 value1 = v_exponential32_times(v_u32_load(words + V_LANES), GURN_RACE_SCALE) * growth1;
+        r.count = v_select_i32(value0 < r.best, count0, r.count);
+        r.best = v_min32(value0, r.best);
+        r.count = v_select_i32(value1 < r.best, count1, r.count);
+        r.best = v_min32(value1, r.best);
+        if (with_p) r.p += v_reciprocal32(growth0) + v_reciprocal32(growth1);
+        race[list.row[j]] = r;
+    }
 }
 
-/*
- * Draws: the count of least race value, ties to the smaller; *p = sum of 2^-(cost - reference) over the window. *sure: whether
- * no point outside a window of GURN_SURE_BITS can have done better.
- */
-GURN_FN int32_t gurn_sweep_race(const gurn_sweep *s, bool with_p, float *p, bool *sure) {
-    gurn_race race = {v_splat32(INFINITY), v_splat_i32(s->low), v_splat32(0.0f)};
-    int32_t k = s->first, last = s->high & -V_LANES;
-    gurn_race_vector(s, k, true, with_p, &race);
-    for (k += V_LANES; k < last; k += V_LANES) gurn_race_vector(s, k, false, with_p, &race);
-    if (k == last) gurn_race_vector(s, k, true, with_p, &race);
-    if (with_p) *p = v_sum32(race.p);
-    *sure = v_any32(race.best <= v_splat32(GURN_SURE_RACE * GURN_RACE_SCALE));
-    return v_count_of_least(race.best, race.count + v_lane_index());
+/* The count of least race value, ties to the smaller. */
+GURN_FN int32_t gurn_race_winner(const gurn_sweep *s, const gurn_race *race) {
+    return s->low + v_count_of_least(race->best, race->count + v_lane_index());
+}
+
+/* Whether no point outside a window of GURN_SURE_BITS can have done better. */
+GURN_FN bool gurn_race_is_sure(const gurn_race *race) {
+    return v_any32(race->best <= v_splat32(GURN_SURE_RACE * GURN_RACE_SCALE));
 }
 
 /* What the backward sweep forms its upstream gradient u_k from, and what it is asked to sum (DESIGN 1.3). */
@@ -116,7 +119,9 @@ GURN_FN void gurn_pull_vector(const gurn_sweep *s, const gurn_pull *g, v_f32 inv
                               bool tau_one, bool with_psi, bool with_log_p, bool with_extra, bool with_tau,
                               gurn_pull_sums *sum) {
     int32_t at = k - s->first;
-    v_i32 distance = gurn_sweep_cost(s, k, edge);
+    v_i32 inside = (v_u32)(v_lane_index() + (k - s->low)) <= (v_u32)v_splat_i32(s->high - s->low);
+    v_u32 linear = (v_u32)v_lane_index() * s->slope + gurn_sweep_base(s, k);
+    v_i32 distance = gurn_sweep_cost(s, k, linear, edge, inside);
     v_f32 growth = v_exp2_fixed(distance);
     v_f32 value = v_exponential32_times(v_u32_load(s->words + at), GURN_RACE_SCALE) * growth;
     v_f32 w, a = v_splat32(0.0f);
@@ -126,7 +131,7 @@ GURN_FN void gurn_pull_vector(const gurn_sweep *s, const gurn_pull *g, v_f32 inv
         a = v_fast_log2(value * inv_race_x);
         w = v_fast_exp2(a * v_splat32(-g->inv_tau));
     }
-    if (edge) w = v_select32(gurn_sweep_inside(s, k), w, v_splat32(0.0f)); /* the ceiling's weight may matter */
+    if (edge) w = v_select32(inside, w, v_splat32(0.0f)); /* the ceiling's weight may matter */
     v_f32 d = v_to_f32(v_lane_index() + (k - g->x));
     v_f32 u = d * v_splat32(g->dx);
     if (with_extra) u += v_f32_load(g->extra + at);

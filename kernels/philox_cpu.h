@@ -1,13 +1,13 @@
-/* Philox4x32-10 for vectors: the words of noise of consecutive counts k of one row and class. */
+/* Philox4x32-10 for vectors: the words of noise of consecutive counts k, of several rows at a time. */
 #ifndef GURN_PHILOX_CPU_H
 #define GURN_PHILOX_CPU_H
 
 #include "philox.h"
 #include "simd.h"
 
-/* Words made by one vector of counters, and room that a buffer for n words needs: the last vector may run over. */
+/* Words made by one vector of counters; and vectors in flight, for a round is a chain of four instructions. */
 #define GURN_PHILOX_STRIDE (4 * V_HALF)
-#define GURN_PHILOX_ROOM(n) ((n) + GURN_PHILOX_STRIDE)
+#define GURN_PHILOX_FLIGHT 4
 
 /* A seed, with the keys of all rounds: made once, used by every row. */
 typedef struct gurn_philox_key {
@@ -24,10 +24,21 @@ GURN_FN gurn_philox_key gurn_philox_schedule(uint64_t seed) {
     return k;
 }
 
-/* What is the same in all lanes after the first two rounds, in which the counter words differ in one place only. */
-typedef struct gurn_philox_stream {
-    v_u64 first_x2, second_x0, second_x2, second_x3;
-} gurn_philox_stream;
+/*
+ * What is the same for all counters of a row (offset + global row) and stream tag after the first two rounds, in which the
+ * counter words differ in one place only.
+ */
+typedef struct gurn_philox_row {
+    uint64_t first_x2, second_x0, second_x2, second_x3;
+} gurn_philox_row;
+
+GURN_FN gurn_philox_row gurn_philox_start(const gurn_philox_key *k, uint32_t tag, uint64_t row) {
+    uint64_t p1 = (uint64_t)GURN_PHILOX_M1 * (uint32_t)row;
+    uint64_t p0 = (uint64_t)GURN_PHILOX_M0 * ((uint32_t)(p1 >> 32) ^ tag ^ k->key[0]);
+    gurn_philox_row c = {(uint32_t)(row >> 32) ^ k->key[1], (uint32_t)p1 ^ (k->key[0] + GURN_PHILOX_W0),
+                         (uint32_t)(p0 >> 32) ^ (k->key[1] + GURN_PHILOX_W1), (uint32_t)p0};
+    return c;
+}
 
 /*
  * The state of one vector of counters. A counter lives in a 64-bit lane, whose low half is its word; the high half is
@@ -37,10 +48,11 @@ typedef struct gurn_philox_state {
     v_u64 x0, x1, x2, x3;
 } gurn_philox_state;
 
-GURN_FN gurn_philox_state gurn_philox_two_rounds(v_u64 counter, const gurn_philox_stream *c) {
+GURN_FN gurn_philox_state gurn_philox_two_rounds(v_u64 counter, const gurn_philox_row *c) {
     v_u64 p = v_mul_low32(v_splat_u64(GURN_PHILOX_M0), counter);
-    v_u64 q = v_mul_low32(v_splat_u64(GURN_PHILOX_M1), (p >> 32) ^ c->first_x2);
-    gurn_philox_state s = {(q >> 32) ^ c->second_x0, q, p ^ c->second_x2, c->second_x3};
+    v_u64 q = v_mul_low32(v_splat_u64(GURN_PHILOX_M1), (p >> 32) ^ v_splat_u64(c->first_x2));
+    gurn_philox_state s = {(q >> 32) ^ v_splat_u64(c->second_x0), q, p ^ v_splat_u64(c->second_x2),
+                           v_splat_u64(c->second_x3)};
     return s;
 }
 
@@ -57,38 +69,37 @@ GURN_FN void gurn_philox_store(uint32_t *out, gurn_philox_state s) {
     v_u32_store(out + V_LANES, (v_u32)V_PAIRS_ODD(x01, x23));
 }
 
+/* A list of vectors of noise: the row of a tile that each is for, and its first count, a multiple of 4. */
+typedef struct gurn_noise_list {
+    int32_t *row, *start;
+} gurn_noise_list;
+
+/* Entries at..at + count - 1: counts from `first` on of one row. Up to V_LANES - 1 entries more are written. */
+GURN_FN void gurn_noise_enlist(gurn_noise_list list, int32_t at, int32_t count, int32_t row, int32_t first) {
+    v_i32 rows = v_splat_i32(row), start = v_lane_index() * GURN_PHILOX_STRIDE + first;
+    for (int32_t j = at; j < at + count; j += V_LANES, start += V_LANES * GURN_PHILOX_STRIDE) {
+        v_i32_store(list.row + j, rows);
+        v_i32_store(list.start + j, start);
+    }
+}
+
 /*
- * Writes the words of counts 4*counter .. 4*counter + words - 1 of a row (offset + global row) and stream tag, and up to a
- * vector of counters more (GURN_PHILOX_ROOM). Two vectors are in flight, for a round is a chain of a multiplication, a shift
- * and two xors. Lanes hold the counters in the order that makes the final interleaving one instruction.
+ * Writes the words of listed vectors of counters, one after the other: those of counts start .. start + GURN_PHILOX_STRIDE
+ * - 1 of rows[row]. The list is read, and out is written, up to the next multiple of GURN_PHILOX_FLIGHT pieces. Lanes hold
+ * the counters in the order that makes the final interleaving one instruction.
  */
-GURN_FN void gurn_philox_fill(uint32_t *out, uint32_t counter, int32_t words, const gurn_philox_key *k, uint32_t tag,
-                              uint64_t row) {
-    gurn_philox_stream c;
-    uint64_t p1 = (uint64_t)GURN_PHILOX_M1 * (uint32_t)row;
-    uint64_t p0 = (uint64_t)GURN_PHILOX_M0 * ((uint32_t)(p1 >> 32) ^ tag ^ k->key[0]);
-    c.first_x2 = v_splat_u64((uint32_t)(row >> 32)) ^ k->round1[0];
-    c.second_x0 = v_splat_u64((uint32_t)p1) ^ k->round0[1];
-    c.second_x2 = v_splat_u64((uint32_t)(p0 >> 32)) ^ k->round1[1];
-    c.second_x3 = v_splat_u64((uint32_t)p0);
+GURN_FN void gurn_philox_fill(uint32_t *out, const gurn_philox_key *k, const gurn_philox_row *rows,
+                              gurn_noise_list list, int32_t vectors) {
     v_u64 lane;
     for (int l = 0; l < V_HALF; l++) lane[l] = (uint64_t)((l & 1) * (V_HALF / 2) + l / 2);
-    lane += (uint64_t)counter;
-    for (; words > GURN_PHILOX_STRIDE; words -= 2 * GURN_PHILOX_STRIDE, out += 2 * GURN_PHILOX_STRIDE) {
-        gurn_philox_state a = gurn_philox_two_rounds(lane, &c);
-        gurn_philox_state b = gurn_philox_two_rounds(lane + (uint64_t)V_HALF, &c);
-        for (int round = 2; round < 10; round++) {
-            a = gurn_philox_round(a, k->round0[round], k->round1[round]);
-            b = gurn_philox_round(b, k->round0[round], k->round1[round]);
-        }
-        gurn_philox_store(out, a);
-        gurn_philox_store(out + GURN_PHILOX_STRIDE, b);
-        lane += (uint64_t)(2 * V_HALF);
-    }
-    if (words > 0) {
-        gurn_philox_state a = gurn_philox_two_rounds(lane, &c);
-        for (int round = 2; round < 10; round++) a = gurn_philox_round(a, k->round0[round], k->round1[round]);
-        gurn_philox_store(out, a);
+    for (int32_t j = 0; j < vectors; j += GURN_PHILOX_FLIGHT) {
+        gurn_philox_state s[GURN_PHILOX_FLIGHT];
+        for (int f = 0; f < GURN_PHILOX_FLIGHT; f++)
+            s[f] = gurn_philox_two_rounds(lane + v_splat_u64((uint32_t)list.start[j + f] >> 2), &rows[list.row[j + f]]);
+        for (int round = 2; round < 10; round++)
+            for (int f = 0; f < GURN_PHILOX_FLIGHT; f++)
+                s[f] = gurn_philox_round(s[f], k->round0[round], k->round1[round]);
+        for (int f = 0; f < GURN_PHILOX_FLIGHT; f++, out += GURN_PHILOX_STRIDE) gurn_philox_store(out, s[f]);
     }
 }
 
