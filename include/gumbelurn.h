@@ -337,8 +337,8 @@ typedef enum gurn_law {
  * O(C) more when a gradient is summed over rows. Alignment as for gurn_mvhg_forward.
  * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_ROWS, GURN_INVALID_LOG_OMEGA (stride).
  */
-GURN_API gurn_status gurn_mvhg_law_workspace(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
-                                             gurn_law law, size_t *bytes);
+GURN_API gurn_status gurn_mvhg_law_workspace(gurn_context *context, const gurn_plan *plan,
+                                             const gurn_mvhg_inputs *inputs, gurn_law law, size_t *bytes);
 
 /*
  * Log-probability of given counts, in nats: under an exact plan the normalised Eq. 1,
@@ -360,9 +360,9 @@ GURN_API gurn_status gurn_mvhg_log_prob(gurn_context *context, const gurn_plan *
  *   d_x          real [B][C], out, or NULL. Every count is its own variable: nothing makes the gradient keep the sum n
  * Rows whose log_p is -infinity have gradient NaN.
  */
-GURN_API gurn_status gurn_mvhg_log_prob_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
-                                                 const void *x, const void *d_log_p, void *d_log_omega, void *d_x,
-                                                 void *workspace, size_t workspace_bytes);
+GURN_API gurn_status gurn_mvhg_log_prob_backward(gurn_context *context, const gurn_plan *plan,
+                                                 const gurn_mvhg_inputs *inputs, const void *x, const void *d_log_p,
+                                                 void *d_log_omega, void *d_x, void *workspace, size_t workspace_bytes);
 
 /* Moments, or upstream gradients of moments. In device memory; NULL = not wanted, or zero. */
 typedef struct gurn_mvhg_moments {
@@ -371,15 +371,17 @@ typedef struct gurn_mvhg_moments {
     void *mean;       /* real mean[B][C]: E x = d log P0 / d log omega */
     void *covariance; /* real covariance[B][C][C]: of x; = d mean / d log omega */
 } gurn_mvhg_moments;
-#define GURN_MVHG_MOMENTS_INIT {sizeof(gurn_mvhg_moments), NULL, NULL, NULL}
+#define GURN_MVHG_MOMENTS_INIT \
+    { sizeof(gurn_mvhg_moments), NULL, NULL, NULL }
 
 /*
  * Exact log P0, mean and covariance: by a contour integral with at most 32 nodes, so O(C) a row, and O(C^2) for the covariance,
  * whatever m and n. Errors, float64: log P0 1e-13 relative, mean 1e-14 min(mean under the tilt, m), covariance 1e-13 of the product of
  * the standard deviations.
  */
-GURN_API gurn_status gurn_mvhg_moments_forward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
-                                               const gurn_mvhg_moments *moments, void *workspace, size_t workspace_bytes);
+GURN_API gurn_status gurn_mvhg_moments_forward(gurn_context *context, const gurn_plan *plan,
+                                               const gurn_mvhg_inputs *inputs, const gurn_mvhg_moments *moments,
+                                               void *workspace, size_t workspace_bytes);
 
 /*
  * Gradient to log omega of any of them: log P0 through the mean, the mean through the covariance, the covariance through the
@@ -387,9 +389,9 @@ GURN_API gurn_status gurn_mvhg_moments_forward(gurn_context *context, const gurn
  *   upstream     device memory; not written
  *   d_log_omega  real [B][C], or [C] when log_omega_stride is 0
  */
-GURN_API gurn_status gurn_mvhg_moments_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
-                                                const gurn_mvhg_moments *upstream, void *d_log_omega, void *workspace,
-                                                size_t workspace_bytes);
+GURN_API gurn_status gurn_mvhg_moments_backward(gurn_context *context, const gurn_plan *plan,
+                                                const gurn_mvhg_inputs *inputs, const gurn_mvhg_moments *upstream,
+                                                void *d_log_omega, void *workspace, size_t workspace_bytes);
 
 /*
  * Kullback-Leibler divergence KL(omega || other) of two laws on the same urn and n, in nats, in closed form:
@@ -398,7 +400,8 @@ GURN_API gurn_status gurn_mvhg_moments_backward(gurn_context *context, const gur
  *   kl                   real kl[B], out
  */
 GURN_API gurn_status gurn_mvhg_kl(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
-                                  const void *other, int64_t other_stride, void *kl, void *workspace, size_t workspace_bytes);
+                                  const void *other, int64_t other_stride, void *kl, void *workspace,
+                                  size_t workspace_bytes);
 
 /*
  * Its gradients. d_kl: real [B], upstream. d_log_omega, d_other: real [B][C], or [C] where the stride of log_omega, or of other, is
@@ -409,8 +412,8 @@ GURN_API gurn_status gurn_mvhg_kl_backward(gurn_context *context, const gurn_pla
                                            void *d_other, void *workspace, size_t workspace_bytes);
 
 /* The most probable counts of Eq. 1. x: int32 x[B][C], device memory, out. Among equally likely ones lower classes get more. */
-GURN_API gurn_status gurn_mvhg_mode(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs, int32_t *x,
-                                    void *workspace, size_t workspace_bytes);
+GURN_API gurn_status gurn_mvhg_mode(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                    int32_t *x, void *workspace, size_t workspace_bytes);
 
 #ifdef __cplusplus
 }

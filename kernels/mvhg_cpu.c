@@ -22,7 +22,7 @@
 #define GURN_LEVEL_ISA GURN_ISA_AVX512
 #elif V_LANES == 8
 #define GURN_LEVEL_ISA GURN_ISA_AVX2
-#elif defined(__ARM_FEATURE_FMA)
+#elif defined(GURN_LEVEL_neon) /* on 64-bit Arm the portable level has the same vectors */
 #define GURN_LEVEL_ISA GURN_ISA_NEON
 #else
 #define GURN_LEVEL_ISA GURN_ISA_PORTABLE
