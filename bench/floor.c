@@ -35,7 +35,7 @@ GURN_FN float run(bench_floor_kind kind, int64_t points, uint64_t row) {
             }
         }
     }
-    return v_least32(best) + v_sum32(sum);
+    return v_least32(best)[0] + v_sum32(sum);
 }
 
 float BENCH_NAME(floor)(bench_floor_kind kind, int64_t points, uint64_t row) {

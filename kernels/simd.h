@@ -178,20 +178,31 @@ GURN_FN v_f32 v_reciprocal32(v_f32 a) {
     return r * v_fma32(-a, r, v_splat32(2.0f));
 }
 
-/* Sum and minimum over the lanes, by halves: a fixed order for each level. */
+/* Lanes exchanged with those w places away, w a power of two: lane l gets lane l ^ w. */
+#if V_LANES == 16
+#define V_EXCHANGE(a, w)                                                                                        \
+    __builtin_shufflevector(a, a, 0 ^ w, 1 ^ w, 2 ^ w, 3 ^ w, 4 ^ w, 5 ^ w, 6 ^ w, 7 ^ w, 8 ^ w, 9 ^ w, 10 ^ w, \
+                            11 ^ w, 12 ^ w, 13 ^ w, 14 ^ w, 15 ^ w)
+#elif V_LANES == 8
+#define V_EXCHANGE(a, w) __builtin_shufflevector(a, a, 0 ^ w, 1 ^ w, 2 ^ w, 3 ^ w, 4 ^ w, 5 ^ w, 6 ^ w, 7 ^ w)
+#else
+#define V_EXCHANGE(a, w) __builtin_shufflevector(a, a, 0 ^ w, 1 ^ w, 2 ^ w, 3 ^ w)
+#endif
+/* STEP(8) STEP(4) STEP(2) STEP(1), from half the lanes down: a reduction by halves, whose result every lane then holds. */
+#if V_LANES == 16
+#define V_BY_HALVES(STEP) STEP(8) STEP(4) STEP(2) STEP(1)
+#elif V_LANES == 8
+#define V_BY_HALVES(STEP) STEP(4) STEP(2) STEP(1)
+#else
+#define V_BY_HALVES(STEP) STEP(2) STEP(1)
+#endif
+
+/* Sum over the lanes, by halves: a fixed order for each level. */
 GURN_FN float v_sum32(v_f32 a) {
-    float s[V_LANES];
-    v_f32_store(s, a);
-    for (int w = V_LANES / 2; w > 0; w /= 2)
-        for (int l = 0; l < w; l++) s[l] += s[l + w];
-    return s[0];
-}
-GURN_FN float v_least32(v_f32 a) {
-    float s[V_LANES];
-    v_f32_store(s, a);
-    for (int w = V_LANES / 2; w > 0; w /= 2)
-        for (int l = 0; l < w; l++) s[l] = s[l + w] < s[l] ? s[l + w] : s[l];
-    return s[0];
+#define STEP(w) a += V_EXCHANGE(a, w);
+    V_BY_HALVES(STEP)
+#undef STEP
+    return a[0];
 }
 
 /* Lanes 0, 1, 2, ... */
@@ -201,19 +212,21 @@ GURN_FN v_i32 v_lane_index(void) {
     return lane;
 }
 
-/* The count of the least value; of equal ones the smallest count. */
+/* Minimum over the lanes, in every lane. No value is NaN. */
+GURN_FN v_f32 v_least32(v_f32 a) {
+#define STEP(w) a = v_min32(V_EXCHANGE(a, w), a);
+    V_BY_HALVES(STEP)
+#undef STEP
+    return a;
+}
+
+/* The count of the least value; of equal ones the smallest count. No value is NaN. */
 GURN_FN int32_t v_count_of_least(v_f32 value, v_i32 count) {
-    float v[V_LANES];
-    int32_t c[V_LANES];
-    v_f32_store(v, value);
-    v_i32_store(c, count);
-    for (int w = V_LANES / 2; w > 0; w /= 2)
-        for (int l = 0; l < w; l++) {
-            int wins = (v[l + w] < v[l]) | ((v[l + w] == v[l]) & (c[l + w] < c[l]));
-            v[l] = wins ? v[l + w] : v[l];
-            c[l] = wins ? c[l + w] : c[l];
-        }
-    return c[0];
+    count = v_select_i32(value == v_least32(value), count, v_splat_i32(INT32_MAX));
+#define STEP(w) count = v_min_i32(V_EXCHANGE(count, w), count);
+    V_BY_HALVES(STEP)
+#undef STEP
+    return count[0];
 }
 
 #define GURN_L(name) v_##name
