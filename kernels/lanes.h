@@ -89,8 +89,25 @@ GURN_FN float s_one_if_negative32(float a) {
 GURN_FN double s_if_less64(double a, double b, double x, double y) { return a < b ? x : y; }
 
 GURN_FN float s_min32(float a, float b) { return a < b ? a : b; }
-GURN_FN float s_sqrt32(float a) { return sqrtf(a); }
-GURN_FN float s_reciprocal32(float a) { return 1.0f / a; }
+/* sqrt(a) and 1/a with a relative error below 2^-11, a > 0: not the same bits everywhere, and for what decides nothing. */
+GURN_FN float s_rough_sqrt32(float a) {
+#ifdef __CUDA_ARCH__
+    float root;
+    asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(root) : "f"(a));
+    return root;
+#else
+    return sqrtf(a);
+#endif
+}
+GURN_FN float s_rough_reciprocal32(float a) {
+#ifdef __CUDA_ARCH__
+    float inverse;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(a));
+    return inverse;
+#else
+    return 1.0f / a;
+#endif
+}
 GURN_FN double s_sqrt64(double a) { return sqrt(a); }
 GURN_FN double s_div64(double a, double b) { return a / b; }
 

@@ -56,7 +56,7 @@ GURN_FN GURN_L(f64) GURN_L(mode_root)(double m, double m_rest, GURN_L(f64) n, GU
  * shrink0/1 and grow0/1 are m-k0, n-k0 and k0, m_R-n+k0 (exchanged on the left side). The fixed point t =
  * reach(kappa(t)) is iterated: near the solution an iteration takes at least half of the error away, mostly nine
  * tenths, and t = bits / 2 is within a fifth of it where that half is reached (a count of 0 beside the mode). 1/x and
- * sqrt may be approximate. The result is enlarged by 2 % and a point.
+ * sqrt are rough. The result is enlarged by 2 % and a point.
  */
 GURN_FN GURN_L(f32) GURN_L(window_reach)(GURN_L(f32) slope, GURN_L(f32) shrink0, GURN_L(f32) shrink1, GURN_L(f32) grow0,
                                          GURN_L(f32) grow1, GURN_L(f32) limit, float bits) {
@@ -64,12 +64,13 @@ GURN_FN GURN_L(f32) GURN_L(window_reach)(GURN_L(f32) slope, GURN_L(f32) shrink0,
     GURN_L(f32) t = GURN_L(splat32)(0.5f * bits);
     for (int round = 0; round < 4; round++) {
         GURN_L(f32) s = GURN_L(min32)((t + GURN_L(splat32)(1.0f)) * third, limit);
-        GURN_L(f32) kappa = GURN_L(splat32)(1.44269504f) *
-                            (GURN_L(reciprocal32)(shrink0 - s + half) + GURN_L(reciprocal32)(shrink1 - s + half) +
-                             GURN_L(reciprocal32)(grow0 + s + half) + GURN_L(reciprocal32)(grow1 + s + half));
+        GURN_L(f32) kappa =
+            GURN_L(splat32)(1.44269504f) *
+            (GURN_L(rough_reciprocal32)(shrink0 - s + half) + GURN_L(rough_reciprocal32)(shrink1 - s + half) +
+             GURN_L(rough_reciprocal32)(grow0 + s + half) + GURN_L(rough_reciprocal32)(grow1 + s + half));
         GURN_L(f32) b = slope - half * kappa;
-        GURN_L(f32) root = GURN_L(sqrt32)(GURN_L(fma32)(b, b, kappa * GURN_L(splat32)(2.0f * bits)));
-        t = GURN_L(splat32)(2.0f * bits) * GURN_L(reciprocal32)(b + root);
+        GURN_L(f32) root = GURN_L(rough_sqrt32)(GURN_L(fma32)(b, b, kappa * GURN_L(splat32)(2.0f * bits)));
+        t = GURN_L(splat32)(2.0f * bits) * GURN_L(rough_reciprocal32)(b + root);
     }
     return GURN_L(min32)(GURN_L(fma32)(t, GURN_L(splat32)(1.02f), GURN_L(splat32)(1.0f)), limit);
 }

@@ -6,7 +6,8 @@
  *
  *   V_LANES     lanes of v_f32, v_i32, v_u32 (16 AVX-512, 8 AVX2, 4 else); v_f64, v_i64, v_u64 have half as many
  *
- * Approximate operations (v_reciprocal32, v_fast_*) differ in their last bits between processors: for sums only.
+ * Approximate operations (v_reciprocal32, v_rough_*, v_fast_*) differ in their last bits between processors: for sums and windows
+ * only.
  */
 #ifndef GURN_SIMD_H
 #define GURN_SIMD_H
@@ -107,22 +108,22 @@ GURN_FN v_i32 v_min_i32(v_i32 a, v_i32 b) { return (v_i32)_mm512_min_epi32((__m5
 GURN_FN v_f32 v_fma32(v_f32 a, v_f32 b, v_f32 c) { return (v_f32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 GURN_FN v_f64 v_fma64(v_f64 a, v_f64 b, v_f64 c) { return (v_f64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
 GURN_FN v_f64 v_sqrt64(v_f64 a) { return (v_f64)_mm512_sqrt_pd((__m512d)a); }
-GURN_FN v_f32 v_sqrt32(v_f32 a) { return (v_f32)_mm512_sqrt_ps((__m512)a); }
+GURN_FN v_f32 v_rough_sqrt32(v_f32 a) { return a * (v_f32)_mm512_rsqrt14_ps((__m512)a); }
 GURN_FN v_f32 v_min32(v_f32 a, v_f32 b) { return (v_f32)_mm512_min_ps((__m512)a, (__m512)b); }
 GURN_FN v_f32 v_max32(v_f32 a, v_f32 b) { return (v_f32)_mm512_max_ps((__m512)a, (__m512)b); }
 GURN_FN v_u64 v_mul_low32(v_u64 a, v_u64 b) { return (v_u64)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
-GURN_FN v_f32 v_reciprocal_estimate32(v_f32 a) { return (v_f32)_mm512_rcp14_ps((__m512)a); }
+GURN_FN v_f32 v_rough_reciprocal32(v_f32 a) { return (v_f32)_mm512_rcp14_ps((__m512)a); }
 GURN_FN int v_any32(v_i32 mask) { return _mm512_movepi32_mask((__m512i)mask) != 0; }
 #elif V_LANES == 8
 GURN_FN v_i32 v_min_i32(v_i32 a, v_i32 b) { return (v_i32)_mm256_min_epi32((__m256i)a, (__m256i)b); }
 GURN_FN v_f32 v_fma32(v_f32 a, v_f32 b, v_f32 c) { return (v_f32)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
 GURN_FN v_f64 v_fma64(v_f64 a, v_f64 b, v_f64 c) { return (v_f64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
 GURN_FN v_f64 v_sqrt64(v_f64 a) { return (v_f64)_mm256_sqrt_pd((__m256d)a); }
-GURN_FN v_f32 v_sqrt32(v_f32 a) { return (v_f32)_mm256_sqrt_ps((__m256)a); }
+GURN_FN v_f32 v_rough_sqrt32(v_f32 a) { return a * (v_f32)_mm256_rsqrt_ps((__m256)a); }
 GURN_FN v_f32 v_min32(v_f32 a, v_f32 b) { return (v_f32)_mm256_min_ps((__m256)a, (__m256)b); }
 GURN_FN v_f32 v_max32(v_f32 a, v_f32 b) { return (v_f32)_mm256_max_ps((__m256)a, (__m256)b); }
 GURN_FN v_u64 v_mul_low32(v_u64 a, v_u64 b) { return (v_u64)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
-GURN_FN v_f32 v_reciprocal_estimate32(v_f32 a) { return (v_f32)_mm256_rcp_ps((__m256)a); }
+GURN_FN v_f32 v_rough_reciprocal32(v_f32 a) { return (v_f32)_mm256_rcp_ps((__m256)a); }
 GURN_FN int v_any32(v_i32 mask) { return _mm256_movemask_ps((__m256)mask) != 0; }
 #else
 #if defined(__ARM_FEATURE_FMA)
@@ -156,7 +157,7 @@ GURN_FN v_f64 v_sqrt64(v_f64 a) {
     for (int l = 0; l < V_HALF; l++) a[l] = __builtin_sqrt(a[l]);
     return a;
 }
-GURN_FN v_f32 v_sqrt32(v_f32 a) {
+GURN_FN v_f32 v_rough_sqrt32(v_f32 a) {
     for (int l = 0; l < V_LANES; l++) a[l] = __builtin_sqrtf(a[l]);
     return a;
 }
@@ -168,13 +169,13 @@ GURN_FN v_u64 v_mul_low32(v_u64 a, v_u64 b) { return (v_u64)_mm_mul_epu32((__m12
 #else
 GURN_FN v_u64 v_mul_low32(v_u64 a, v_u64 b) { return (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu); }
 #endif
-GURN_FN v_f32 v_reciprocal_estimate32(v_f32 a) { return 1.0f / a; }
+GURN_FN v_f32 v_rough_reciprocal32(v_f32 a) { return 1.0f / a; }
 GURN_FN int v_any32(v_i32 mask) { return (mask[0] | mask[1] | mask[2] | mask[3]) != 0; }
 #endif
 
 /* 1/a to about 2^-22: the estimate and one Newton step. For 2^-120 < a < 2^120. */
 GURN_FN v_f32 v_reciprocal32(v_f32 a) {
-    v_f32 r = v_reciprocal_estimate32(a);
+    v_f32 r = v_rough_reciprocal32(a);
     return r * v_fma32(-a, r, v_splat32(2.0f));
 }
 

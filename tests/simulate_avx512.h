@@ -34,7 +34,7 @@ typedef uint64_t sim_u64 __attribute__((vector_size(64), may_alias));
 
 SIM_HALVES(sim_fmadd_ps, sim_f32, __m256, _mm256_fmadd_ps(a, b, c))
 SIM_HALVES(sim_fmadd_pd, sim_f64, __m256d, _mm256_fmadd_pd(a, b, c))
-SIM_HALVES(sim_sqrt_ps, sim_f32, __m256, _mm256_sqrt_ps(a))
+SIM_HALVES(sim_rsqrt_ps, sim_f32, __m256, _mm256_rsqrt_ps(a))
 SIM_HALVES(sim_sqrt_pd, sim_f64, __m256d, _mm256_sqrt_pd(a))
 SIM_HALVES(sim_min_ps, sim_f32, __m256, _mm256_min_ps(a, b))
 SIM_HALVES(sim_max_ps, sim_f32, __m256, _mm256_max_ps(a, b))
@@ -55,7 +55,7 @@ SIM_FN uint32_t sim_movepi32_mask(sim_i32 a) {
 
 #define _mm512_fmadd_ps(a, b, c) sim_fmadd_ps((sim_f32)(a), (sim_f32)(b), (sim_f32)(c))
 #define _mm512_fmadd_pd(a, b, c) sim_fmadd_pd((sim_f64)(a), (sim_f64)(b), (sim_f64)(c))
-#define _mm512_sqrt_ps(a) sim_sqrt_ps((sim_f32)(a), (sim_f32)(a), (sim_f32)(a))
+#define _mm512_rsqrt14_ps(a) sim_rsqrt_ps((sim_f32)(a), (sim_f32)(a), (sim_f32)(a))
 #define _mm512_sqrt_pd(a) sim_sqrt_pd((sim_f64)(a), (sim_f64)(a), (sim_f64)(a))
 #define _mm512_min_ps(a, b) sim_min_ps((sim_f32)(a), (sim_f32)(b), (sim_f32)(b))
 #define _mm512_max_ps(a, b) sim_max_ps((sim_f32)(a), (sim_f32)(b), (sim_f32)(b))
