@@ -1,47 +1,25 @@
 /*
- * The law itself on the CPU: log-probabilities, moments, divergence and mode of a batch (law.h; mathematics in moments.h, log_prob.h).
+ * The law itself on the CPU: log-probabilities, moments, divergence and mode of a batch (law.h; mathematics in moments.h, log_prob.h,
+ * mode.h).
  *
  * Work: OpenMP over GURN_LAW_RUNS runs of consecutive rows; a row is computed alone, in double. Where omega is shared, a row with
  * the n of the one before takes over what was computed for it. Memory: O(C) a thread; with covariance 512 C bytes more. A gradient
  * summed over rows is summed in row order within a run, then over runs in order, whatever the number of threads.
  */
-#include "law.h"
+#include "law_cpu.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
-#include "cpu.h"
-#include "log_prob.h"
-#include "moments.h"
+#include "mode.h"
 #include "simd.h"
 
 #define GURN_L(name) v_##name
 #include "tilt_lanes.h"
 #undef GURN_L
-
-#define NODES GURN_CONTOUR_NODES
-#define LARGEST_LOG2_OMEGA 0x1p20
-
-/* The law at one omega and n, as a thread holds it. Arrays of [C] are padded to whole vectors of classes of size 0. */
-typedef struct law_row {
-    double *a;             /* log2 omega */
-    double *m, *p, *q;     /* class sizes; tilted probabilities */
-    double *mean;          /* E x */
-    double *pull;          /* scratch: upstream of the mean */
-    double *zc_re, *zc_im; /* [C][NODES]: zc_j of every node (covariance), else NULL */
-    int32_t classes;
-    int32_t n;
-    bool ready; /* holds the law of (omega shared, n) */
-    bool fixed; /* n = 0 or n = sum m: the counts are certain */
-    double total, ell, log_norm;
-    gurn_contour contour;
-    gurn_node node[NODES];
-    double w_re[NODES], w_im[NODES]; /* weights; sum of the real parts 1 */
-} law_row;
 
 static size_t thread_index(void) {
 #ifdef _OPENMP
@@ -49,16 +27,6 @@ static size_t thread_index(void) {
 #else
     return 0;
 #endif
-}
-
-static double load_real(const void *p, gurn_dtype dtype, int64_t i) {
-    return dtype == GURN_FLOAT32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
-}
-static void store_real(void *p, gurn_dtype dtype, int64_t i, double value) {
-    if (dtype == GURN_FLOAT32)
-        ((float *)p)[i] = (float)value;
-    else
-        ((double *)p)[i] = value;
 }
 
 static int64_t padded_classes(int64_t classes) { return (classes + 15) & ~(int64_t)15; }
@@ -117,24 +85,36 @@ static void law_row_sizes(law_row *row, const gurn_plan_view *view) {
     row->ready = false;
 }
 
-/* Tilt of row b's omega: a, p, q, ell. Returns the variance of the sum under it. */
-static double law_row_tilt(law_row *row, const void *log_omega, gurn_dtype dtype, int64_t at, int32_t n) {
-    double low = INFINITY, high = -INFINITY, sum = 0.0;
+/* log2 omega of the row into a; returns the range over the classes that have balls, and the mean weighted by m. */
+typedef struct log2_range {
+    double min, max, mean;
+} log2_range;
+static log2_range law_row_omega(law_row *row, const void *log_omega, gurn_dtype dtype, int64_t at) {
+    double sum[GURN_TILT_LANES] = {0};
+    log2_range range = {INFINITY, -INFINITY, 0.0};
     for (int32_t c = 0; c < row->classes; c++) {
-        double a = load_real(log_omega, dtype, at + c) * GURN_LOG2E;
-        a = a > LARGEST_LOG2_OMEGA ? LARGEST_LOG2_OMEGA : a < -LARGEST_LOG2_OMEGA ? -LARGEST_LOG2_OMEGA : a;
+        double a = gurn_law_log2_omega(gurn_real(log_omega, dtype, at + c));
         row->a[c] = a;
         if (row->m[c] == 0.0) continue;
-        if (a < low) low = a;
-        if (a > high) high = a;
-        sum += a * row->m[c];
+        if (a < range.min) range.min = a;
+        if (a > range.max) range.max = a;
+        sum[c % GURN_TILT_LANES] += a * row->m[c];
     }
     for (int64_t c = row->classes; c < padded_classes(row->classes); c++) row->a[c] = 0.0;
+    for (int w = GURN_TILT_LANES / 2; w > 0; w /= 2)
+        for (int l = 0; l < w; l++) sum[l] += sum[l + w];
+    if (row->total > 0.0) range.mean = sum[0] / row->total;
+    return range;
+}
+
+/* Tilt of row b's omega: a, p, q, ell. Returns the variance of the sum under it. */
+static double law_row_tilt(law_row *row, const void *log_omega, gurn_dtype dtype, int64_t at, int32_t n) {
+    log2_range range = law_row_omega(row, log_omega, dtype, at);
     row->n = n;
     row->fixed = n == 0 || (double)n == row->total;
-    row->log_norm = n == 0 ? 0.0 : sum * GURN_LN2; /* right where the counts are certain */
+    row->log_norm = n * range.mean * GURN_LN2; /* right where the counts are certain */
     if (row->fixed) return 0.0;
-    gurn_tilt t = gurn_tilt_begin(n, row->total, sum / row->total, low, high);
+    gurn_tilt t = gurn_tilt_begin(n, row->total, range.mean, range.min, range.max);
     do law_tilt_sums(row, &t);
     while (!gurn_tilt_step(&t));
     row->ell = t.ell;
@@ -146,23 +126,22 @@ static void law_row_fill(law_row *row, const void *log_omega, gurn_dtype dtype, 
     double variance = law_row_tilt(row, log_omega, dtype, at, n);
     if (row->fixed) return;
     gurn_contour contour = gurn_contour_choose(variance, row->total);
-    double re[NODES] = {0}, im[NODES] = {0}, shift = n, log_norm = 0.0, z = 0.0;
+    double re[NODES] = {0}, im[NODES] = {0}, whole = n, rest = 0.0, sums = 0.0, z = 0.0;
     for (int32_t s = 0; s < contour.count; s++) row->node[s] = gurn_contour_node(contour, s);
     for (int32_t c = 0; c < row->classes; c++) {
         double m = row->m[c], p = row->p[c], q = row->q[c];
         if (m == 0.0) continue;
-        shift -= p <= 0.5 ? m * p : m;
-        log_norm += m * gurn_log1p_odds(row->a[c] + row->ell, p, q);
+        whole -= gurn_shift_whole(m, p);
+        rest += gurn_shift_rest(m, p, q);
+        sums += m * gurn_log1p_odds(row->a[c] + row->ell, p, q);
         for (int32_t s = 0; s < contour.count; s++) {
             gurn_complex log_phi = gurn_node_log(row->node[s], p, q);
             re[s] += m * log_phi.re;
             im[s] += m * log_phi.im;
         }
     }
-    for (int32_t c = 0; c < row->classes; c++) /* after the whole numbers, which are exact */
-        if (row->p[c] > 0.5) shift += row->m[c] * row->q[c];
     for (int32_t s = 0; s < contour.count; s++) {
-        gurn_complex log_phi = {re[s], im[s]}, w = gurn_node_weight(row->node[s], log_phi, shift);
+        gurn_complex log_phi = {re[s], im[s]}, w = gurn_node_weight(row->node[s], log_phi, whole + rest);
         row->w_re[s] = w.re;
         row->w_im[s] = w.im;
         z += w.re;
@@ -172,7 +151,7 @@ static void law_row_fill(law_row *row, const void *log_omega, gurn_dtype dtype, 
         row->w_im[s] /= z;
     }
     row->contour = contour;
-    row->log_norm = log_norm + log(z / contour.period) - (double)n * row->ell * GURN_LN2;
+    row->log_norm = gurn_contour_log_norm(contour, z, sums, n, row->ell);
 }
 
 /* z_c at every node. */
@@ -191,6 +170,15 @@ static double weighted(const law_row *row, const double *re, const double *im) {
     return sum;
 }
 
+/* f into w (f - centre) at every node (moments.h). */
+static void centre_nodes(const law_row *row, double *re, double *im, double centre) {
+    for (int32_t s = 0; s < row->contour.count; s++) {
+        gurn_complex w = {row->w_re[s], row->w_im[s]}, f = {re[s], im[s]}, g = gurn_node_centred(w, f, centre);
+        re[s] = g.re;
+        im[s] = g.im;
+    }
+}
+
 /* E_w v_c, and with it E_w v'_c. */
 static double class_v(const law_row *row, int32_t c, double *third) {
     double sum = 0.0, sum_third = 0.0;
@@ -207,18 +195,14 @@ static double class_v(const law_row *row, int32_t c, double *third) {
 static void law_row_mean(law_row *row) {
     double re[NODES], im[NODES];
     for (int32_t c = 0; c < row->classes; c++) {
-        double m = row->m[c], low = row->n + m - row->total;
+        double m = row->m[c];
         if (row->fixed) {
             row->mean[c] = row->n == 0 ? 0.0 : m;
             continue;
         }
         class_z(row, c, re, im);
-        double shift = weighted(row, re, im), mean = fma(m, row->p[c], shift);
-        if (mean < 0.0) mean = 0.0;
-        if (mean < low) mean = low;
-        if (mean > m) mean = m;
-        if (mean > row->n) mean = row->n;
-        row->mean[c] = mean;
+        double shift = weighted(row, re, im);
+        row->mean[c] = gurn_mean_held(fma(m, row->p[c], shift), m, row->n, row->total);
         if (row->zc_re)
             for (int32_t s = 0; s < row->contour.count; s++) {
                 row->zc_re[(int64_t)c * NODES + s] = re[s] - shift;
@@ -230,7 +214,7 @@ static void law_row_mean(law_row *row) {
 /* The law of row b, unless that of the row before will do. */
 static void law_row_take(const gurn_law_job *job, law_row *row, const void *log_omega, int64_t stride, int64_t b,
                          bool with_mean) {
-    int32_t n = job->in.n_rows ? job->in.n_rows[b] : job->in.n;
+    int32_t n = gurn_row_n(&job->in, b);
     if (row->ready && stride == 0 && row->n == n) return;
     law_row_fill(row, log_omega, job->dtype, b * stride, n);
     if (with_mean) law_row_mean(row);
@@ -250,12 +234,7 @@ static void add_cov_times(const law_row *row, const double *d, double scale, dou
         }
     }
     double centre = weighted(row, s_re, s_im);
-    for (int32_t s = 0; s < row->contour.count;
-         s++) { /* times its weight, and centred, which centres the other factor too */
-        double u = s_re[s] - centre;
-        s_re[s] = row->w_re[s] * u - row->w_im[s] * s_im[s];
-        s_im[s] = row->w_re[s] * s_im[s] + row->w_im[s] * u;
-    }
+    centre_nodes(row, s_re, s_im, centre);
     for (int32_t c = 0; c < row->classes; c++) {
         double sum = 0.0;
         if (row->m[c] == 0.0) continue;
@@ -286,8 +265,8 @@ static void write_covariance(const gurn_law_job *job, const law_row *row, int64_
                 value += class_v(row, j, NULL);
                 if (value < 0.0) value = 0.0;
             }
-            store_real(job->moments.covariance, job->dtype, begin + j * classes + l, value);
-            store_real(job->moments.covariance, job->dtype, begin + l * classes + j, value);
+            gurn_set_real(job->moments.covariance, job->dtype, begin + j * classes + l, value);
+            gurn_set_real(job->moments.covariance, job->dtype, begin + l * classes + j, value);
         }
 }
 
@@ -304,15 +283,15 @@ static void add_third(const gurn_law_job *job, const law_row *row, int64_t b, do
         if (row->m[a] == 0.0) continue;
         for (int32_t j = 0; j < classes; j++) {
             const double *zj_re = row->zc_re + (int64_t)j * NODES, *zj_im = row->zc_im + (int64_t)j * NODES;
-            double weight = load_real(up, job->dtype, begin + a * (int64_t)classes + j) +
-                            load_real(up, job->dtype, begin + j * (int64_t)classes + a);
+            double weight = gurn_real(up, job->dtype, begin + a * (int64_t)classes + j) +
+                            gurn_real(up, job->dtype, begin + j * (int64_t)classes + a);
             if (weight == 0.0 || row->m[j] == 0.0) continue;
             for (int32_t s = 0; s < count; s++) {
                 h_re[s] += weight * zj_re[s];
                 h_im[s] += weight * zj_im[s];
             }
         }
-        double own = load_real(up, job->dtype, begin + a * (int64_t)classes + a), third, sum = 0.0;
+        double own = gurn_real(up, job->dtype, begin + a * (int64_t)classes + a), third, sum = 0.0;
         class_v(row, a, &third);
         for (int32_t s = 0; s < count; s++) {
             gurn_complex unused, v = gurn_node_v(row->node[s], row->m[a], row->p[a], row->q[a], &unused);
@@ -323,13 +302,8 @@ static void add_third(const gurn_law_job *job, const law_row *row, int64_t b, do
         }
         g[a] += sum + own * third;
     }
-    /* E_w zc_a s; s centred, as zc_a has mean 0 */
     double centre = weighted(row, s_re, s_im);
-    for (int32_t s = 0; s < count; s++) {
-        double u = s_re[s] - centre;
-        s_re[s] = row->w_re[s] * u - row->w_im[s] * s_im[s];
-        s_im[s] = row->w_re[s] * s_im[s] + row->w_im[s] * u;
-    }
+    centre_nodes(row, s_re, s_im, centre); /* for E_w zc_a s */
     for (int32_t a = 0; a < classes; a++) {
         const double *za_re = row->zc_re + (int64_t)a * NODES, *za_im = row->zc_im + (int64_t)a * NODES;
         double sum = 0.0;
@@ -339,68 +313,13 @@ static void add_third(const gurn_law_job *job, const law_row *row, int64_t b, do
     }
 }
 
-/* -------------------------------------------------------------------------------------------------- merged chain --- */
-
-/* lambda of every place (mvhg.h), into row->pull. */
-static void merged_lambdas(const gurn_law_job *job, law_row *row, int64_t b) {
-    double rest = -INFINITY;
-    for (int32_t i = row->classes - 1; i >= 0; i--) {
-        const gurn_step *step = &job->view->steps[i];
-        double own =
-            load_real(job->in.log_omega, job->dtype, b * job->in.log_omega_stride + job->in.order[i]) * GURN_LOG2E;
-        row->pull[i] = step->m_rest > 0 ? s_merged_lambda(own, rest, step->log2_m_rest) : 0.0;
-        if (step->m > 0) rest = s_log2_add(rest, own + step->log2_m);
-    }
-}
-
-static double merged_log_prob(const gurn_law_job *job, law_row *row, int64_t b) {
-    double left = job->in.n_rows ? job->in.n_rows[b] : job->in.n, log_p = 0.0;
-    merged_lambdas(job, row, b);
-    for (int32_t i = 0; i < row->classes; i++) {
-        const gurn_step *step = &job->view->steps[i];
-        double x = load_real(job->x, job->dtype, b * row->classes + job->in.order[i]);
-        if (step->m_rest == 0) break;
-        log_p += gurn_merged_log_p(step, row->pull[i], left, x).log_p;
-        if (log_p == -INFINITY) break;
-        left -= x;
-    }
-    return log_p;
-}
-
-/* Gradients of one row, times up: to log omega into row->mean by class, to x into row->a by class. */
-static void merged_backward(const gurn_law_job *job, law_row *row, int64_t b, double up) {
-    int32_t classes = row->classes;
-    double left = job->in.n_rows ? job->in.n_rows[b] : job->in.n, passed = 0.0, tail = 0.0;
-    merged_lambdas(job, row, b);
-    for (int32_t i = 0; i < classes; i++) {
-        const gurn_step *step = &job->view->steps[i];
-        int32_t cls = job->in.order[i];
-        double x = load_real(job->x, job->dtype, b * classes + cls), own = 0.0, share = step->m > 0 ? 1.0 : 0.0;
-        gurn_merged_term t = {0.0, 0.0, 0.0, 0.0};
-        if (step->m_rest > 0) {
-            t = gurn_merged_log_p(step, row->pull[i], left, x);
-            own = up * t.dlog_omega;
-            if (step->m > 0) share = gurn_merged_share(step->log2_m, step->log2_m_rest, row->pull[i]);
-        }
-        row->mean[cls] = own - passed * share;
-        passed = passed * (1.0 - share) + own;
-        row->p[i] = t.dx;
-        row->q[i] = t.dn;
-        left -= x;
-    }
-    for (int32_t i = classes - 1; i >= 0; i--) { /* n_i falls by what earlier places take */
-        row->a[job->in.order[i]] = up * (row->p[i] + tail);
-        tail -= row->q[i];
-    }
-}
-
 /* --------------------------------------------------------------------------------------------------- operations --- */
 
 static double exact_log_prob(const gurn_law_job *job, const law_row *row, int64_t b) {
     double sum = 0.0;
     for (int32_t i = 0; i < row->classes; i++) {
         int32_t c = job->view->order[i];
-        double x = load_real(job->x, job->dtype, b * row->classes + c);
+        double x = gurn_real(job->x, job->dtype, b * row->classes + c);
         sum += gurn_log_weight(job->view->steps[i].own.wide, row->m[c], x, row->a[c] * GURN_LN2);
     }
     return sum - row->log_norm;
@@ -409,37 +328,37 @@ static double exact_log_prob(const gurn_law_job *job, const law_row *row, int64_
 /* Gradients of row b: to log omega added to, or put into, g[C]; to x written. */
 static void log_prob_backward(const gurn_law_job *job, law_row *row, int64_t b, double *g) {
     int32_t classes = row->classes;
-    double up = load_real(job->upstream, job->dtype, b);
+    double up = gurn_real(job->upstream, job->dtype, b);
     if (job->chain == GURN_CHAIN_MERGED) {
-        merged_backward(job, row, b, up);
+        GURN_NAME(law_merged_backward)(job, row, b, up);
         for (int32_t c = 0; c < classes; c++) {
             g[c] += row->mean[c];
-            if (job->d_x) store_real(job->d_x, job->dtype, b * classes + c, row->a[c]);
+            if (job->d_x) gurn_set_real(job->d_x, job->dtype, b * classes + c, row->a[c]);
         }
         return;
     }
     law_row_take(job, row, job->in.log_omega, job->in.log_omega_stride, b, true);
     bool outside = false;
     for (int32_t c = 0; c < classes; c++) {
-        double x = load_real(job->x, job->dtype, b * classes + c);
+        double x = gurn_real(job->x, job->dtype, b * classes + c);
         outside |= !(x > -1.0 && x < row->m[c] + 1.0);
     }
     if (outside) up = NAN;
     for (int32_t c = 0; c < classes; c++) {
-        double x = load_real(job->x, job->dtype, b * classes + c);
+        double x = gurn_real(job->x, job->dtype, b * classes + c);
         g[c] += up * (x - row->mean[c]);
         if (!job->d_x) continue;
         double dx = outside ? NAN : up * gurn_log_weight_dx(row->m[c], x, row->a[c] * GURN_LN2);
-        store_real(job->d_x, job->dtype, b * classes + c, dx);
+        gurn_set_real(job->d_x, job->dtype, b * classes + c, dx);
     }
 }
 
 static void moments_forward(const gurn_law_job *job, law_row *row, int64_t b) {
     law_row_take(job, row, job->in.log_omega, job->in.log_omega_stride, b,
                  job->moments.mean || job->moments.covariance);
-    if (job->moments.log_norm) store_real(job->moments.log_norm, job->dtype, b, row->log_norm);
+    if (job->moments.log_norm) gurn_set_real(job->moments.log_norm, job->dtype, b, row->log_norm);
     for (int32_t c = 0; c < row->classes && job->moments.mean; c++)
-        store_real(job->moments.mean, job->dtype, b * row->classes + c, row->mean[c]);
+        gurn_set_real(job->moments.mean, job->dtype, b * row->classes + c, row->mean[c]);
     if (job->moments.covariance) write_covariance(job, row, b);
 }
 
@@ -447,11 +366,11 @@ static void moments_backward(const gurn_law_job *job, law_row *row, int64_t b, d
     int32_t classes = row->classes;
     law_row_take(job, row, job->in.log_omega, job->in.log_omega_stride, b, true);
     if (job->moments.log_norm) {
-        double up = load_real(job->moments.log_norm, job->dtype, b);
+        double up = gurn_real(job->moments.log_norm, job->dtype, b);
         for (int32_t c = 0; c < classes; c++) g[c] += up * row->mean[c];
     }
     if (job->moments.mean) {
-        for (int32_t c = 0; c < classes; c++) row->pull[c] = load_real(job->moments.mean, job->dtype, b * classes + c);
+        for (int32_t c = 0; c < classes; c++) row->pull[c] = gurn_real(job->moments.mean, job->dtype, b * classes + c);
         add_cov_times(row, row->pull, 1.0, g);
     }
     if (job->moments.covariance) add_third(job, row, b, g);
@@ -473,39 +392,20 @@ static double kl_row(const gurn_law_job *job, law_row *row, law_row *other, int6
     return kl > 0.0 ? kl : 0.0;
 }
 
-/*
- * The mode: log C(m, x) + x log omega gains log omega + log((m - x)/(x + 1)) by one more ball, ever less; so at the right
- * threshold t every class takes all balls that gain more than -t, floor((m + 1) p) of them, p = 1 / (1 + 1/(omega 2^t)). Between
- * the last two neighbouring numbers t, balls that tie are taken from lower classes first.
- */
-static int32_t mode_count(double m, double a, double t) {
-    double p, q;
-    s_odds_to_p(a + t, &p, &q);
-    double x = floor((m + 1.0) * p);
-    return (int32_t)(x < m ? x : m);
-}
+/* mode.h */
 static void mode_row(const gurn_law_job *job, law_row *row, int64_t b) {
-    int32_t n = job->in.n_rows ? job->in.n_rows[b] : job->in.n, classes = row->classes, *x = job->mode + b * classes;
-    double low = INFINITY, high = -INFINITY;
-    law_row_tilt(row, job->in.log_omega, job->dtype, b * job->in.log_omega_stride, n == 0 || n == row->total ? 0 : n);
-    for (int32_t c = 0; c < classes; c++) {
-        low = fmin(low, -row->a[c] - 64.0); /* (m + 1) 2^-64 < 1: none; above: all */
-        high = fmax(high, -row->a[c] + 64.0);
-    }
-    for (;;) {
-        double t = 0.5 * (low + high);
+    int32_t n = gurn_row_n(&job->in, b), classes = row->classes, *x = job->mode + b * classes;
+    log2_range range = law_row_omega(row, job->in.log_omega, job->dtype, b * job->in.log_omega_stride);
+    gurn_mode_bracket at = gurn_mode_begin(range.min, range.max);
+    for (double t; gurn_mode_next(at, &t);) {
         int64_t count = 0;
-        if (!(t > low && t < high)) break;
-        for (int32_t c = 0; c < classes; c++) count += mode_count(row->m[c], row->a[c], t);
-        if (count < n)
-            low = t;
-        else
-            high = t;
+        for (int32_t c = 0; c < classes; c++) count += gurn_mode_count(row->m[c], row->a[c], t);
+        at = gurn_mode_narrow(at, t, count, n);
     }
     int64_t missing = n;
-    for (int32_t c = 0; c < classes; c++) missing -= x[c] = mode_count(row->m[c], row->a[c], low);
+    for (int32_t c = 0; c < classes; c++) missing -= x[c] = gurn_mode_count(row->m[c], row->a[c], at.low);
     for (int32_t c = 0; c < classes && missing > 0; c++) {
-        int32_t more = mode_count(row->m[c], row->a[c], high) - x[c];
+        int32_t more = gurn_mode_count(row->m[c], row->a[c], at.high) - x[c];
         if (more > missing) more = (int32_t)missing;
         x[c] += more;
         missing -= more;
@@ -544,7 +444,7 @@ static void add_runs(const gurn_law_job *job, const double *runs, void *out) {
     for (int32_t c = 0; c < job->view->classes; c++) {
         double sum = 0.0;
         for (int64_t run = 0; run < GURN_LAW_RUNS; run++) sum += runs[run * padded + c];
-        store_real(out, job->dtype, c, sum);
+        gurn_set_real(out, job->dtype, c, sum);
     }
 }
 
@@ -553,20 +453,20 @@ static void law_one(const gurn_law_job *job, law_row *row, law_row *other, int64
         case GURN_OP_LOG_PROB: {
             double log_p;
             if (job->chain == GURN_CHAIN_MERGED) {
-                log_p = merged_log_prob(job, row, b);
+                log_p = GURN_NAME(law_merged)(job, row, b);
             } else {
                 law_row_take(job, row, job->in.log_omega, job->in.log_omega_stride, b, false);
                 log_p = exact_log_prob(job, row, b);
             }
-            store_real(job->log_p, job->dtype, b, log_p);
+            gurn_set_real(job->log_p, job->dtype, b, log_p);
             break;
         }
         case GURN_OP_LOG_PROB_BACKWARD: log_prob_backward(job, row, b, g); break;
         case GURN_OP_MOMENTS: moments_forward(job, row, b); break;
         case GURN_OP_MOMENTS_BACKWARD: moments_backward(job, row, b, g); break;
-        case GURN_OP_KL: store_real(job->kl, job->dtype, b, kl_row(job, row, other, b, 0.0, NULL, NULL)); break;
+        case GURN_OP_KL: gurn_set_real(job->kl, job->dtype, b, kl_row(job, row, other, b, 0.0, NULL, NULL)); break;
         case GURN_OP_KL_BACKWARD:
-            kl_row(job, row, other, b, load_real(job->upstream, job->dtype, b), job->d_log_omega ? g : NULL,
+            kl_row(job, row, other, b, gurn_real(job->upstream, job->dtype, b), job->d_log_omega ? g : NULL,
                    job->d_other ? g_other : NULL);
             break;
         case GURN_OP_MODE: mode_row(job, row, b); break;
@@ -609,12 +509,12 @@ void GURN_NAME(law_run)(const gurn_law_job *job) {
                 law_one(job, &row, &other, b, g, g_other);
                 if (job->d_log_omega && !s.shared)
                     for (int32_t c = 0; c < classes; c++) {
-                        store_real(job->d_log_omega, job->dtype, b * classes + c, g[c]);
+                        gurn_set_real(job->d_log_omega, job->dtype, b * classes + c, g[c]);
                         g[c] = 0.0;
                     }
                 if (job->d_other && !s.other_shared)
                     for (int32_t c = 0; c < classes; c++) {
-                        store_real(job->d_other, job->dtype, b * classes + c, g_other[c]);
+                        gurn_set_real(job->d_other, job->dtype, b * classes + c, g_other[c]);
                         g_other[c] = 0.0;
                     }
             }

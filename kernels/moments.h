@@ -42,6 +42,14 @@ GURN_FN gurn_complex gurn_complex_mul(gurn_complex a, gurn_complex b) {
     gurn_complex c = {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
     return c;
 }
+/* The real part of a b. */
+GURN_FN double gurn_complex_dot(gurn_complex a, gurn_complex b) { return a.re * b.re - a.im * b.im; }
+
+/* log2 omega as all of the law takes it, held to +-2^20. */
+GURN_FN double gurn_law_log2_omega(double log_omega) {
+    double a = log_omega * GURN_LOG2E;
+    return a > 0x1p20 ? 0x1p20 : a < -0x1p20 ? -0x1p20 : a;
+}
 
 /* The nodes of one row: t = step * s for s = 0..count-1, every one counted 1/period. */
 typedef struct gurn_contour {
@@ -99,6 +107,18 @@ GURN_FN gurn_complex gurn_node_weight(gurn_node node, gurn_complex log_phi, doub
     return w;
 }
 
+/*
+ * What one class gives to shift, n - sum m_j p_j: a whole number, which is exact and to be summed apart, and a rest that is small
+ * where p is near 1 too.
+ */
+GURN_FN double gurn_shift_whole(double m, double p) { return p <= 0.5 ? 0.0 : m; }
+GURN_FN double gurn_shift_rest(double m, double p, double q) { return p <= 0.5 ? -m * p : m * q; }
+
+/* log P0 from z = sum of Phi's real parts over the nodes and sums = sum_j m_j log(1 + omega_j lambda). */
+GURN_FN double gurn_contour_log_norm(gurn_contour c, double z, double sums, double n, double ell) {
+    return sums + log(z / c.period) - n * ell * GURN_LN2;
+}
+
 /* 1 / phi */
 GURN_FN gurn_complex gurn_node_inverse(gurn_node node, double p) {
     double re = fma(-p, node.versine, 1.0), im = p * node.sine;
@@ -112,6 +132,21 @@ GURN_FN gurn_complex gurn_node_z(gurn_node node, double m, double p, double q) {
     double mpq = m * p * q;
     gurn_complex e = {-mpq * node.versine, mpq * node.sine};
     return gurn_complex_mul(e, gurn_node_inverse(node, p));
+}
+
+/* A mean held to the support of its class: max(0, n + m - N) <= x <= min(m, n). */
+GURN_FN double gurn_mean_held(double mean, double m, double n, double total) {
+    double low = n + m - total > 0.0 ? n + m - total : 0.0, high = m < n ? m : n;
+    return mean < low ? low : mean > high ? high : mean;
+}
+
+/*
+ * w (f - E_w f) of a node: what a further factor is to be multiplied by for its covariance with f, sum_s w_s (f_s - E f) g_s. That
+ * centres g too.
+ */
+GURN_FN gurn_complex gurn_node_centred(gurn_complex w, gurn_complex f, double mean) {
+    f.re -= mean;
+    return gurn_complex_mul(w, f);
 }
 
 /* v = m pi (1 - pi) = m p q e^{it} / phi^2, and v (1 - 2 pi) = v (q - p e^{it}) / phi */

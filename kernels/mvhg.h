@@ -186,6 +186,14 @@ GURN_FN double gurn_hat(double x, int64_t k) {
 GURN_FN double gurn_real(const void *p, gurn_dtype dtype, int64_t i) {
     return dtype == GURN_FLOAT32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
 }
+GURN_FN void gurn_set_real(void *p, gurn_dtype dtype, int64_t i, double value) {
+    if (dtype == GURN_FLOAT32)
+        ((float *)p)[i] = (float)value;
+    else
+        ((double *)p)[i] = value;
+}
+
+GURN_FN int32_t gurn_row_n(const gurn_mvhg_inputs *in, int64_t b) { return in->n_rows ? in->n_rows[b] : in->n; }
 
 /*
  * Gradient that reaches x of the class that takes what is left, through its y = max(0, 1 - |k - x|) and its mask. With

@@ -60,13 +60,4 @@ void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const 
 void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const double *lambda,
                                       const gurn_scratch *scratch, double *log_omega, double *tau);
 
-GURN_FN void gurn_set_real(void *p, gurn_dtype dtype, int64_t i, double value) {
-    if (dtype == GURN_FLOAT32)
-        ((float *)p)[i] = (float)value;
-    else
-        ((double *)p)[i] = value;
-}
-
-GURN_FN int32_t gurn_row_n(const gurn_mvhg_inputs *in, int64_t b) { return in->n_rows ? in->n_rows[b] : in->n; }
-
 #endif

@@ -265,11 +265,15 @@ TEST_P(ExactLaw, OutsideTheSupportProbabilityIsZero) {
     for (const oracle::Chain chain : {oracle::Chain::exact, oracle::Chain::merged}) {
         Problem p = problem_of(small_urns()[1], chain);
         p.rows = 4;
-        const std::vector<double> got = law(p).log_prob({-1, 3, 3, /**/ 4, 0, 1, /**/ 0, 6, -1, /**/ 1, 2, 2});
-        EXPECT_EQ(got[0], -INFINITY);
-        EXPECT_EQ(got[1], -INFINITY);
-        EXPECT_EQ(got[2], -INFINITY);
-        EXPECT_TRUE(std::isfinite(got[3]));
+        const std::vector<double> x = {-1, 3, 3, /**/ 4, 0, 1, /**/ 0, 6, -1, /**/ 1, 2, 2};
+        const std::vector<double> got = law(p).log_prob(x);
+        const Law::LogProbGradient gradient = law(p).log_prob_backward(x, {1, 1, 1, 1});
+        for (size_t b = 0; b < 4; b++) {
+            EXPECT_TRUE(b < 3 ? got[b] == -INFINITY : std::isfinite(got[b])) << got[b];
+            for (size_t c = 0; c < 3; c++) /* omega is shared: its gradient is a sum over all rows */
+                EXPECT_EQ(std::isnan(gradient.x[b * 3 + c]), b < 3) << "row " << b << " class " << c;
+        }
+        for (size_t c = 0; c < 3; c++) EXPECT_TRUE(std::isnan(gradient.log_omega[c])) << c;
     }
 }
 
