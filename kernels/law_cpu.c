@@ -15,11 +15,7 @@
 #endif
 
 #include "mode.h"
-#include "simd.h"
-
-#define GURN_L(name) v_##name
-#include "tilt_lanes.h"
-#undef GURN_L
+#include "tilt_cpu.h"
 
 static size_t thread_index(void) {
 #ifdef _OPENMP
@@ -29,11 +25,9 @@ static size_t thread_index(void) {
 #endif
 }
 
-static int64_t padded_classes(int64_t classes) { return (classes + 15) & ~(int64_t)15; }
-
 /* Bytes of one law_row's arrays, which are laid out at p if it is not NULL. */
 static size_t law_row_cut(law_row *row, int32_t classes, bool covariance, char *p) {
-    int64_t padded = padded_classes(classes);
+    int64_t padded = gurn_padded_classes(classes);
     if (p) {
         double *d = (double *)p;
         row->classes = classes;
@@ -49,34 +43,9 @@ static size_t law_row_cut(law_row *row, int32_t classes, bool covariance, char *
     return (size_t)padded * (covariance ? 6 + 2 * NODES : 6) * sizeof(double);
 }
 
-/* Mean and variance of the sum under the tilt ell; fills p and q. Summed as tilt.h says. */
-static void law_tilt_sums(law_row *row, gurn_tilt *t) {
-    int64_t padded = padded_classes(row->classes);
-    double mean[GURN_TILT_LANES] = {0}, variance[GURN_TILT_LANES] = {0};
-    v_f64 ell = v_splat64(t->ell), top = v_splat64(GURN_TILT_MAX);
-    for (int64_t c = 0; c < padded; c += V_HALF) {
-        int l = (int)(c % GURN_TILT_LANES);
-        v_f64 lambda = v_f64_load(row->a + c) + ell, p, q, m = v_f64_load(row->m + c);
-        lambda = v_if_less64(top, lambda, top, v_if_less64(lambda, -top, -top, lambda));
-        v_odds_to_p(lambda, &p, &q);
-        v_f64_store(row->p + c, p);
-        v_f64_store(row->q + c, q);
-        v_f64 mp = m * p;
-        v_f64_store(mean + l, v_f64_load(mean + l) + mp);
-        v_f64_store(variance + l, v_fma64(mp, q, v_f64_load(variance + l)));
-    }
-    for (int w = GURN_TILT_LANES / 2; w > 0; w /= 2)
-        for (int l = 0; l < w; l++) {
-            mean[l] += mean[l + w];
-            variance[l] += variance[l + w];
-        }
-    t->mean = mean[0];
-    t->variance = variance[0];
-}
-
 /* Reads the sizes once. */
 static void law_row_sizes(law_row *row, const gurn_plan_view *view) {
-    int64_t padded = padded_classes(row->classes);
+    int64_t padded = gurn_padded_classes(row->classes);
     row->total = 0.0;
     for (int64_t c = 0; c < padded; c++) {
         row->m[c] = c < row->classes ? (double)(view->offset[c + 1] - view->offset[c] - 1) : 0.0;
@@ -85,38 +54,21 @@ static void law_row_sizes(law_row *row, const gurn_plan_view *view) {
     row->ready = false;
 }
 
-/* log2 omega of the row into a; returns the range over the classes that have balls, and the mean weighted by m. */
-typedef struct log2_range {
-    double min, max, mean;
-} log2_range;
-static log2_range law_row_omega(law_row *row, const void *log_omega, gurn_dtype dtype, int64_t at) {
-    double sum[GURN_TILT_LANES] = {0};
-    log2_range range = {INFINITY, -INFINITY, 0.0};
-    for (int32_t c = 0; c < row->classes; c++) {
-        double a = gurn_law_log2_omega(gurn_real(log_omega, dtype, at + c));
-        row->a[c] = a;
-        if (row->m[c] == 0.0) continue;
-        if (a < range.min) range.min = a;
-        if (a > range.max) range.max = a;
-        sum[c % GURN_TILT_LANES] += a * row->m[c];
-    }
-    for (int64_t c = row->classes; c < padded_classes(row->classes); c++) row->a[c] = 0.0;
-    for (int w = GURN_TILT_LANES / 2; w > 0; w /= 2)
-        for (int l = 0; l < w; l++) sum[l] += sum[l + w];
-    if (row->total > 0.0) range.mean = sum[0] / row->total;
-    return range;
+/* log2 omega of the row into a; returns its range. */
+static gurn_tilt_range law_row_omega(law_row *row, const void *log_omega, gurn_dtype dtype, int64_t at) {
+    for (int64_t c = 0; c < gurn_padded_classes(row->classes); c++)
+        row->a[c] = c < row->classes ? gurn_law_log2_omega(gurn_real(log_omega, dtype, at + c)) : 0.0;
+    return gurn_tilt_range_of(row->a, row->m, row->classes, row->total);
 }
 
 /* Tilt of row b's omega: a, p, q, ell. Returns the variance of the sum under it. */
 static double law_row_tilt(law_row *row, const void *log_omega, gurn_dtype dtype, int64_t at, int32_t n) {
-    log2_range range = law_row_omega(row, log_omega, dtype, at);
+    gurn_tilt_range range = law_row_omega(row, log_omega, dtype, at);
     row->n = n;
     row->fixed = n == 0 || (double)n == row->total;
     row->log_norm = n * range.mean * GURN_LN2; /* right where the counts are certain */
     if (row->fixed) return 0.0;
-    gurn_tilt t = gurn_tilt_begin(n, row->total, range.mean, range.min, range.max);
-    do law_tilt_sums(row, &t);
-    while (!gurn_tilt_step(&t));
+    gurn_tilt t = gurn_tilt_solve(row->a, row->m, row->p, row->q, row->classes, n, row->total, range);
     row->ell = t.ell;
     return t.variance;
 }
@@ -395,7 +347,7 @@ static double kl_row(const gurn_law_job *job, law_row *row, law_row *other, int6
 /* mode.h */
 static void mode_row(const gurn_law_job *job, law_row *row, int64_t b) {
     int32_t n = gurn_row_n(&job->in, b), classes = row->classes, *x = job->mode + b * classes;
-    log2_range range = law_row_omega(row, job->in.log_omega, job->dtype, b * job->in.log_omega_stride);
+    gurn_tilt_range range = law_row_omega(row, job->in.log_omega, job->dtype, b * job->in.log_omega_stride);
     gurn_mode_bracket at = gurn_mode_begin(range.min, range.max);
     for (double t; gurn_mode_next(at, &t);) {
         int64_t count = 0;
@@ -434,13 +386,13 @@ static law_shape law_shape_of(const gurn_law_job *job) {
 /* Workspace: every thread's law_rows, then gradients of every run [2][GURN_LAW_RUNS][C] as needed. */
 size_t GURN_NAME(law_bytes)(const gurn_law_job *job) {
     law_shape s = law_shape_of(job);
-    size_t gradients = (size_t)padded_classes(job->view->classes) * sizeof(double);
+    size_t gradients = (size_t)gurn_padded_classes(job->view->classes) * sizeof(double);
     return (size_t)job->threads * ((size_t)s.laws * s.row_bytes + 2 * gradients) +
            (size_t)(s.shared + s.other_shared) * GURN_LAW_RUNS * gradients;
 }
 
 static void add_runs(const gurn_law_job *job, const double *runs, void *out) {
-    int64_t padded = padded_classes(job->view->classes);
+    int64_t padded = gurn_padded_classes(job->view->classes);
     for (int32_t c = 0; c < job->view->classes; c++) {
         double sum = 0.0;
         for (int64_t run = 0; run < GURN_LAW_RUNS; run++) sum += runs[run * padded + c];
@@ -476,7 +428,7 @@ static void law_one(const gurn_law_job *job, law_row *row, law_row *other, int64
 void GURN_NAME(law_run)(const gurn_law_job *job) {
     law_shape s = law_shape_of(job);
     int32_t classes = job->view->classes;
-    int64_t padded = padded_classes(classes), rows = job->in.rows;
+    int64_t padded = gurn_padded_classes(classes), rows = job->in.rows;
     size_t thread_bytes = (size_t)s.laws * s.row_bytes + 2 * (size_t)padded * sizeof(double);
     double *runs = (double *)((char *)job->workspace + (size_t)job->threads * thread_bytes);
     double *other_runs = runs + (s.shared ? GURN_LAW_RUNS * padded : 0);

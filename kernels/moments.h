@@ -45,12 +45,6 @@ GURN_FN gurn_complex gurn_complex_mul(gurn_complex a, gurn_complex b) {
 /* The real part of a b. */
 GURN_FN double gurn_complex_dot(gurn_complex a, gurn_complex b) { return a.re * b.re - a.im * b.im; }
 
-/* log2 omega as all of the law takes it, held to +-2^20. */
-GURN_FN double gurn_law_log2_omega(double log_omega) {
-    double a = log_omega * GURN_LOG2E;
-    return a > 0x1p20 ? 0x1p20 : a < -0x1p20 ? -0x1p20 : a;
-}
-
 /* The nodes of one row: t = step * s for s = 0..count-1, every one counted 1/period. */
 typedef struct gurn_contour {
     int32_t count;

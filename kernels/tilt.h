@@ -9,7 +9,7 @@
 #ifndef GURN_TILT_H
 #define GURN_TILT_H
 
-#include "logmath.h"
+#include "gammamath.h"
 
 #define GURN_TILT_LANES 32
 /* Odds beyond 2^+-200 are held there: what they decide has probability 2^-200. */
@@ -18,6 +18,12 @@
 #define GURN_L(name) s_##name
 #include "tilt_lanes.h"
 #undef GURN_L
+
+/* log2 omega as all of the law takes it, held to +-2^20. */
+GURN_FN double gurn_law_log2_omega(double log_omega) {
+    double a = log_omega * GURN_LOG2E;
+    return a > 0x1p20 ? 0x1p20 : a < -0x1p20 ? -0x1p20 : a;
+}
 
 typedef struct gurn_tilt {
     double ell;            /* log2 lambda */
