@@ -7,7 +7,7 @@
 
 #include "gumbelurn.h"
 #include "law.h"
-#include "plan.h"
+#include "mvhg_job.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -17,21 +17,6 @@ extern "C" {
 #define GURN_PASTE_(a, b) gurn_##a##_##b
 #define GURN_PASTE(a, b) GURN_PASTE_(a, b)
 #define GURN_NAME(name) GURN_PASTE(name, GURN_LEVEL)
-
-/* One MVHG call, validated. In forward x, upstream and grad are unused; in backward out is. */
-typedef struct gurn_mvhg_job {
-    const gurn_plan_view *view;
-    gurn_dtype dtype;
-    gurn_chain chain;
-    int32_t max_m; /* largest class */
-    int threads;
-    gurn_mvhg_inputs in; /* tau > 0, order set */
-    gurn_mvhg_outputs out;
-    const void *x;
-    gurn_mvhg_upstream upstream;
-    gurn_mvhg_gradients grad;
-    void *workspace;
-} gurn_mvhg_job;
 
 typedef struct gurn_cpu_kernels {
     gurn_isa isa;

@@ -1,0 +1,26 @@
+/* What host/ asks of the MVHG kernels, on a CPU (mvhg_cpu.c) and on a GPU (mvhg.cu). */
+#ifndef GURN_MVHG_JOB_H
+#define GURN_MVHG_JOB_H
+
+#include "gumbelurn.h"
+#include "plan.h"
+
+/* One MVHG call, validated. In forward x, upstream and grad are unused; in backward out is. */
+typedef struct gurn_mvhg_job {
+    const gurn_plan_view *view;
+    gurn_dtype dtype;
+    gurn_chain chain;
+    int32_t max_m;       /* largest class */
+    int threads;         /* CPU */
+    int32_t n_max;       /* CUDA: of the plan */
+    int64_t width;       /* CUDA: W, the ragged width */
+    int plan_order;      /* CUDA: in.order is the plan's, which the device has */
+    gurn_mvhg_inputs in; /* tau > 0, order set */
+    gurn_mvhg_outputs out;
+    const void *x;
+    gurn_mvhg_upstream upstream;
+    gurn_mvhg_gradients grad;
+    void *workspace;
+} gurn_mvhg_job;
+
+#endif
