@@ -32,31 +32,35 @@ def rest_log_odds(log_omega, m):
     return np.asarray(log_omega, dtype=np.float64)[..., :-1] - np.log(rest / rest_m)
 
 
-def merged_mean(case, log_omega):
-    """Expected counts of the merged chain, by the law of what is left before every class."""
+def merged_steps(case, log_omega, bits):
+    """The drawn steps of the merged chain, one list for each: (probability of what is left before it, counts k whose logit is within
+    `bits` of the mode's, their probabilities), for all that can be left."""
     m, n = case["m"], case["n"]
     f = _log_factorials(sum(m))
     odds = rest_log_odds(log_omega, m)
     left = np.zeros(n + 1)
     left[n] = 1.0
-    mean = []
+    steps = []
     for i in range(len(m) - 1):
         rest = sum(m[i + 1:])
         following = np.zeros(n + 1)
-        expected = 0.0
+        steps.append([])
         for b in np.flatnonzero(left > 1e-15):
             k = np.arange(max(0, b - rest), min(m[i], b) + 1)
             logit = k * odds[i] - f[k] - f[m[i] - k] - f[b - k] - f[rest - b + k]
-            top = logit.argmax()
-            # far tails do not count, and the wide urns are slow enough
-            keep = logit > logit[top] - 45.0
-            k, p = k[keep], np.exp(logit[keep] - logit[top])
+            keep = logit > logit.max() - bits * np.log(2.0)
+            k, p = k[keep], np.exp(logit[keep] - logit.max())
             p /= p.sum()
-            expected += left[b] * (p @ k)
+            steps[i].append((left[b], k, p))
             following[b - k] += left[b] * p
-        mean.append(expected)
         left = following
-    return np.array(mean + [n - sum(mean)])
+    return steps
+
+
+def merged_mean(case, log_omega):
+    """Expected counts of the merged chain, by the law of what is left before every class."""
+    mean = [sum(weight * (p @ k) for weight, k, p in step) for step in merged_steps(case, log_omega, 65.0)]
+    return np.array(mean + [case["n"] - sum(mean)])
 
 
 def merged_mean_of_rows(case, log_omega):
