@@ -8,6 +8,10 @@
 
 #include "gumbelurn.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ------------------------------------------------------------------------------------------------------------ cases --- */
 
 #define BENCH_MAX_CLASSES 10
@@ -28,6 +32,8 @@ double *bench_log_factorials(const bench_case *c);
 /* Expected counts mean[classes] of the merged chain, over all that can be drawn. Returns -1 when there is no memory. */
 int bench_expected(const bench_case *c, const double *log_factorial, const float *log_omega, double *mean);
 
+#define BENCH_MAX_CHECKED 65536
+
 /* What a batch is held against, and how many support points it takes. */
 typedef struct bench_check {
     bool passed;
@@ -40,8 +46,9 @@ typedef struct bench_check {
 } bench_check;
 
 /*
- * Checks x[rows][classes] and, if not NULL, log_p[rows]: whole counts in 0..m with sum n, every class's sum against its exact
- * conditional expectations, log_p against the exact. log_omega has one row (stride 0) or one a row (stride classes).
+ * Checks x[rows][classes] and, if not NULL, log_p[rows]: whole counts in 0..m with sum n; and of the first BENCH_MAX_CHECKED rows,
+ * which is what the law in double precision takes seconds for, every class's sum against its exact conditional expectations and log_p
+ * against the exact. log_omega has one row (stride 0) or one a row (stride classes).
  */
 void bench_check_draws(const bench_case *c, const double *log_factorial, const float *log_omega, int64_t stride,
                        int64_t rows, const float *x, const float *log_p, double tau, bench_check *check);
@@ -51,13 +58,14 @@ void bench_check_draws(const bench_case *c, const double *log_factorial, const f
 typedef bool (*bench_call)(void *argument);
 
 /*
- * Where a benchmark runs. device_cpu.c is one; device_cuda.c, where it is built, the other. Functions that return bool say false on
+ * Where a benchmark runs. device_cpu.c is one; device_cuda.cpp, where it is built, the other. Functions that return bool say false on
  * failure, with the reason in error[].
  */
 typedef struct bench_device {
     gurn_device device;
     const char *const *modes; /* ways of timing, NULL-terminated; the first is the default */
     bool (*open)(char *error, size_t size);
+    void (*close)(void);
     struct CUstream_st *(*stream)(void); /* for the context; NULL on the CPU */
     void *(*alloc)(size_t bytes);
     void (*release)(void *p);
@@ -131,5 +139,9 @@ void bench_report_scaling(const bench_report *report);
 /* false when the file could not be written */
 bool bench_report_json(const bench_report *report, const char *path);
 bool bench_report_csv(const bench_report *report, const char *path);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

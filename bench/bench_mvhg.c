@@ -27,7 +27,9 @@ static const bench_case all_cases[] = {
 
 typedef struct settings {
     const bench_device *device;
-    const char *mode, *commit, *json, *csv;
+    const char *commit, *json, *csv;
+    const char *modes[MAX_LIST];
+    int mode_count;
     const bench_case *cases[CASES];
     size_t case_count;
     const char *omegas[2];
@@ -35,7 +37,8 @@ typedef struct settings {
     gurn_isa isas[MAX_LIST];
     int isa_count;
     bool all_isas, processor_time;
-    int64_t rows;
+    int64_t rows[MAX_LIST];
+    int row_count; /* 0: by the case */
     double tau, seconds;
 } settings;
 
@@ -45,10 +48,11 @@ static const char usage[] =
     "\n"
     "  --case S1,S2,S3     urns: S1 m = 3 x 200, n = 180; S2 m = 10 x 256, n = 256; S3 m = 3 x 20000, n = 18000\n"
     "  --omega shared,row  one log omega for all rows, one for each\n"
-    "  --rows B            rows a call (default: by the case)\n"
+    "  --rows B[,B...]     rows a call, 1 to 1e8 (default: by the case)\n"
     "  --tau T             temperature of backward (default 1)\n"
     "  --device cpu|cuda   where to run (default cpu)\n"
-    "  --mode MODE         cuda: how to time\n"
+    "  --mode MODE[,...]   cuda: warm, cold (L2 flushed before each call), graph (replay of a captured call), all "
+    "(default warm)\n"
     "  --threads T[,T...]  cpu: thread counts (default: 1 and all cores)\n"
     "  --isa NAME[,...]    cpu: auto, all, portable, avx2, avx512, neon (default auto)\n"
     "  --clock wall|cpu    cpu: wall time, or processor time for orientation on a busy machine (default wall)\n"
@@ -88,6 +92,7 @@ typedef struct job {
     int threads;
     bench_floor_kind floor_kind;
     int64_t floor_points;
+    const char *mode;
 } job;
 
 static bool execute(void *argument) {
@@ -134,7 +139,7 @@ static double median_of(double *seconds, int count) {
 }
 
 static void time_once(const job *j, bool warm, bench_call call, double *seconds) {
-    if (!j->set->device->time(j->set->mode, warm, call, (void *)(uintptr_t)j, 1, seconds))
+    if (!j->set->device->time(j->mode, warm, call, (void *)(uintptr_t)j, 1, seconds))
         die(j->c->name, gurn_context_message(j->context));
 }
 
@@ -176,7 +181,7 @@ static void time_passes(job *j, const bench_check *check, const char *omega, ben
                           .omega = omega,
                           .pass = backward ? "forward+backward" : "forward",
                           .what = with_p ? "x,log_p" : "x",
-                          .mode = set->mode,
+                          .mode = j->mode,
                           .threads = j->threads,
                           .rows = j->inputs.rows,
                           .tau = set->tau,
@@ -217,10 +222,9 @@ static void *take(const bench_device *device, size_t bytes) {
     return p;
 }
 
-static void run_case(const settings *set, const bench_case *c, const char *omega, int threads, gurn_context *context,
-                     const double *log_factorial, bench_report *report) {
+static void run_case(const settings *set, const bench_case *c, int64_t rows, const char *omega, int threads,
+                     gurn_context *context, const double *log_factorial, bench_report *report) {
     const bench_device *device = set->device;
-    int64_t rows = set->rows ? set->rows : c->rows;
     bool shared = strcmp(omega, "shared") == 0;
     size_t omega_rows = shared ? 1 : (size_t)rows, classes = (size_t)c->classes;
     size_t row_bytes = (size_t)rows * sizeof(float), x_bytes = row_bytes * classes,
@@ -235,7 +239,7 @@ static void run_case(const settings *set, const bench_case *c, const char *omega
     for (size_t b = 0; b < omega_rows; b++)
         for (size_t i = 0; i < classes; i++)
             log_omega[b * classes + i] = (float)log(c->omega[i]) + (shared ? 0.0f : 0.5f * next_value(&state));
-    job j = {.set = set, .c = c, .context = context, .threads = threads};
+    job j = {.set = set, .c = c, .context = context, .threads = threads, .mode = set->modes[0]};
     j.log_omega = take(device, omega_bytes);
     j.x = take(device, x_bytes);
     j.dx = take(device, x_bytes);
@@ -292,7 +296,10 @@ static void run_case(const settings *set, const bench_case *c, const char *omega
     if (report->check_count < sizeof report->checks / sizeof *report->checks)
         report->checks[report->check_count++] = checked;
 
-    time_passes(&j, &checked.check, omega, report);
+    for (int mode = 0; mode < set->mode_count; mode++) {
+        j.mode = set->modes[mode];
+        time_passes(&j, &checked.check, omega, report);
+    }
 
     gurn_plan_destroy(j.plan);
     void *blocks[] = {j.log_omega, j.x, j.dx, j.log_p, j.dlog_p, j.dlog_omega, j.workspace};
@@ -351,6 +358,12 @@ static void set_list(settings *set, const char *option, char *list) {
             if (strcmp(item, "shared") != 0 && strcmp(item, "row") != 0) bad(option, item);
             set->omegas[count] = strcmp(item, "row") == 0 ? "row" : "shared";
             if (count == 0) set->omegas[1] = NULL;
+        } else if (strcmp(option, "rows") == 0) {
+            set->rows[count] = (int64_t)number(option, item, 1, 1e8);
+            set->row_count = count + 1;
+        } else if (strcmp(option, "mode") == 0) {
+            set->modes[count] = item; /* looked up when the device is known */
+            set->mode_count = count + 1;
         } else if (strcmp(option, "threads") == 0) {
             set->threads[count] = (int)number(option, item, 1, 1024);
             set->thread_count = count + 1;
@@ -395,13 +408,13 @@ static void parse(int argc, char **argv, settings *set) {
         switch (c) {
             case 'c':
             case 'o':
+            case 'r':
+            case 'm':
             case 'T':
             case 'i': set_list(set, options[at].name, optarg); break;
-            case 'r': set->rows = (int64_t)number("rows", optarg, 1, 1e8); break;
             case 't': set->tau = number("tau", optarg, 1e-3, 1e3); break;
             case 's': set->seconds = number("seconds", optarg, 0, 3600); break;
             case 'd': set_device(set, optarg); break;
-            case 'm': set->mode = optarg; break;
             case 'k':
                 if (strcmp(optarg, "wall") != 0 && strcmp(optarg, "cpu") != 0) bad("clock", optarg);
                 set->processor_time = strcmp(optarg, "cpu") == 0;
@@ -414,10 +427,16 @@ static void parse(int argc, char **argv, settings *set) {
         }
     }
     if (optind < argc) bad("help", argv[optind]);
-    const char *const *mode = set->device->modes;
-    while (set->mode && *mode && strcmp(*mode, set->mode) != 0) mode++;
-    if (!*mode) bad("mode", set->mode);
-    set->mode = *mode;
+    const char *const *known = set->device->modes;
+    if (set->mode_count == 1 && strcmp(set->modes[0], "all") == 0)
+        for (set->mode_count = 0; known[set->mode_count]; set->mode_count++)
+            set->modes[set->mode_count] = known[set->mode_count];
+    for (int i = 0; i < set->mode_count; i++) {
+        int at = 0;
+        while (known[at] && strcmp(known[at], set->modes[i]) != 0) at++;
+        if (!known[at]) bad("mode", set->modes[i]);
+    }
+    if (set->mode_count == 0) set->modes[set->mode_count++] = known[0];
     if (set->device->device != GURN_DEVICE_CPU) set->thread_count = set->threads[0] = set->isa_count = 1;
     if (set->all_isas) {
         static const gurn_isa every[] = {GURN_ISA_PORTABLE, GURN_ISA_AVX2, GURN_ISA_AVX512, GURN_ISA_NEON};
@@ -454,13 +473,16 @@ int main(int argc, char **argv) {
             for (size_t c = 0; c < set.case_count; c++) {
                 double *log_factorial = bench_log_factorials(set.cases[c]);
                 if (!log_factorial) die("memory", "none left");
-                for (int o = 0; o < 2 && set.omegas[o]; o++)
-                    run_case(&set, set.cases[c], set.omegas[o], set.threads[t], context, log_factorial, &report);
+                for (int r = 0; r == 0 || r < set.row_count; r++)
+                    for (int o = 0; o < 2 && set.omegas[o]; o++)
+                        run_case(&set, set.cases[c], set.row_count ? set.rows[r] : set.cases[c]->rows, set.omegas[o],
+                                 set.threads[t], context, log_factorial, &report);
                 free(log_factorial);
             }
             gurn_context_destroy(context);
         }
     }
+    set.device->close();
     if (report.count == 0) die("nothing", "no instruction set that was asked for is here");
     bench_report_scaling(&report);
     bool good = (!set.json || bench_report_json(&report, set.json)) && (!set.csv || bench_report_csv(&report, set.csv));

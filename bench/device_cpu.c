@@ -25,6 +25,8 @@ static bool cpu_open(char *error, size_t size) {
     return true;
 }
 
+static void cpu_close(void) {}
+
 static void *cpu_alloc(size_t bytes) { return aligned_alloc(64, (bytes + 64) & ~(size_t)63); }
 
 static bool cpu_copy(void *to, const void *from, size_t bytes) {
@@ -45,8 +47,8 @@ static bool cpu_time(const char *mode, bool warm, bench_call call, void *argumen
 
 static const char *const modes[] = {"warm", NULL};
 
-const bench_device bench_device_cpu = {GURN_DEVICE_CPU, modes,    cpu_open, NULL, cpu_alloc, free,
-                                       cpu_copy,        cpu_copy, cpu_time};
+const bench_device bench_device_cpu = {GURN_DEVICE_CPU, modes, cpu_open, cpu_close, NULL,
+                                       cpu_alloc,       free,  cpu_copy, cpu_copy,  cpu_time};
 
 bench_floor bench_floor_of(gurn_isa isa) {
     switch (isa) {
