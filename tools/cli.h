@@ -3,7 +3,9 @@
  *
  *   gumbelurn.c  main, the table of sub-commands, info          memory.c  contexts, and memory of host and GPU
  *   options.c    strict parsing, options of every urn, errors   writer.c  buffered output: text and .npy
- *   counts.c     reading tables of counts: CSV and .npy         sample.c, fit.c (its loop in sgd.c)  the sub-commands
+ *   counts.c     reading tables of counts: CSV and .npy         law.c     calls about the law itself
+ *   sample.c, fit.c, logprob.c, moments.c, kl.c  the sub-commands
+ *   sgd.c, mle.c (with separation.c, laplacian.c)  the two ways to fit
  *
  * Adding a sub-command: a run function in a file of its own, a line in the table in gumbelurn.c, a declaration here.
  * Nothing but the public API is used. The process ends with EXIT_OK, EXIT_FAILURE_RUN or EXIT_USAGE; usage_error() and
@@ -61,6 +63,7 @@ struct urn {
     int32_t omega_count;
     const char *omega_option; /* which of the two was given, or NULL */
     gurn_chain chain;
+    bool chain_given;
     gurn_dtype dtype;
     bool dtype_given;
     int32_t *order; /* NULL: 0..classes-1 */
@@ -87,31 +90,43 @@ enum {
 
 /* clang-format off */
 /* For the option table of a sub-command: OPT_OWN and above are its own. */
-#define URN_OPTIONS                                   \
+#define URN_ONLY_OPTIONS                              \
     {"m", required_argument, NULL, OPT_M},            \
     {"n", required_argument, NULL, OPT_N},            \
     {"omega", required_argument, NULL, OPT_OMEGA},    \
     {"log-omega", required_argument, NULL, OPT_LOG_OMEGA}, \
-    {"chain", required_argument, NULL, OPT_CHAIN},    \
-    {"order", required_argument, NULL, OPT_ORDER},    \
-    {"dtype", required_argument, NULL, OPT_DTYPE},    \
     {"device", required_argument, NULL, OPT_DEVICE},  \
     {"threads", required_argument, NULL, OPT_THREADS}, \
     {"help", no_argument, NULL, 'h'}
+#define CHAIN_OPTIONS                                 \
+    {"chain", required_argument, NULL, OPT_CHAIN},    \
+    {"order", required_argument, NULL, OPT_ORDER}
+#define URN_OPTIONS                                   \
+    URN_ONLY_OPTIONS, CHAIN_OPTIONS,                  \
+    {"dtype", required_argument, NULL, OPT_DTYPE}
 
-#define URN_HELP                                                                               \
+#define M_N_OMEGA_HELP                                                                         \
     "  --m LIST            class sizes, such as 200,200,200 or 3x200\n"                        \
     "  --n N               balls drawn\n"                                                      \
     "  --omega LIST        importances of the classes, each above 0; default all 1\n"          \
-    "  --log-omega LIST    their natural logarithms instead\n"                                 \
+    "  --log-omega LIST    their natural logarithms instead\n"
+#define CHAIN_HELP(DEFAULT)                                                                    \
     "  --chain CHAIN       how the law is drawn class after class: exact, or merged (as\n"     \
     "                      published, biased for three classes or more);\n"                    \
-    "                      default " DEFAULT_CHAIN_NAME "\n"                                   \
-    "  --order LIST        order in which the classes are visited, such as 2,0,1\n"            \
+    "                      default " DEFAULT "\n"                                              \
+    "  --order LIST        order in which the classes are visited, such as 2,0,1\n"
+#define THREADS_HELP                                                                           \
+    "  --threads T         CPU threads; default as many as OpenMP would use\n"
+#define URN_HELP                                                                               \
+    M_N_OMEGA_HELP                                                                             \
+    CHAIN_HELP(DEFAULT_CHAIN_NAME)                                                             \
     "  --dtype TYPE        arithmetic: float32 (default) or float64 (default for classes\n"  \
     "                      of more than 2^24 balls, whose counts float32 does not hold)\n"    \
     "  --device DEVICE     auto (default: CUDA where there is a device), cpu or cuda\n"        \
-    "  --threads T         CPU threads; default as many as OpenMP would use\n"
+    THREADS_HELP
+/* Of the commands about the law itself, all in float64. */
+#define LAW_DEVICE_HELP                                                                        \
+    "  --device DEVICE     cpu (default) or cuda\n" THREADS_HELP
 #define LIST_HELP                                                                              \
     "The values of a LIST are separated by commas; COUNTxVALUE repeats one. Whole numbers\n"   \
     "may be written 1e6. The environment variable GURN_ISA (portable, avx2, avx512, neon)\n"   \
@@ -127,6 +142,9 @@ int next_option(int argc, char **argv, const struct option *table, struct urn *u
 
 /* Checks what depends on more than one option, and fills in defaults. */
 void urn_finish(struct urn *urn);
+/* The part of both about omega, for a second list; options: the names of its option, and of that for logarithms. */
+void omega_option(struct urn *urn, const char *const options[2], bool logarithms, const char *text);
+void omega_finish(struct urn *urn, int32_t classes);
 void urn_release(struct urn *urn);
 
 /* ----------------------------------------------------------------------------- a context and a plan (memory.c) --- */
@@ -156,6 +174,25 @@ void put_log_omega(const struct session *session, void *memory, const double *lo
 static inline double real_at(const struct session *session, const void *array, int64_t i) {
     return session->real_size == 4 ? (double)((const float *)array)[i] : ((const double *)array)[i];
 }
+
+/* ----------------------------------------------------------------------------------------- the law itself (law.c) --- */
+
+/* A plan for calls about the law, in float64: arrays are host arrays of doubles, rows share log omega. */
+struct law {
+    struct session session;
+    int32_t classes;
+};
+
+/* Of the urn its m, chain, order, device (auto is the CPU here) and threads matter. */
+void law_open(struct law *law, const struct urn *urn, int32_t n_max);
+void law_close(struct law *law);
+/* n[rows] -> log P0 [rows], mean [rows][classes], covariance [rows][classes][classes]; NULL is not wanted. */
+void law_moments(const struct law *law, const double *log_omega, const int32_t *n, int64_t rows, double *log_norm,
+                 double *mean, double *covariance);
+void law_log_prob(const struct law *law, const double *log_omega, const int32_t *x, const int32_t *n, int64_t rows,
+                  double *log_p);
+double law_kl(const struct law *law, const double *log_omega, const double *other, int32_t n);
+void law_mode(const struct law *law, const double *log_omega, int32_t n, int32_t *mode);
 
 /* ------------------------------------------------------------------------------------------- output (writer.c) --- */
 
@@ -191,17 +228,22 @@ struct counts {
     int32_t classes;
     int32_t *x; /* [rows][classes] */
     int32_t *n; /* [rows]: the sum of each row */
+    int32_t n_max;
 };
 
 /* Reads a table and holds it against the urn: classes columns, 0 <= x <= m, row sums of urn->n unless that is -1. */
 void counts_read(struct counts *counts, const char *path, const struct urn *urn);
+void counts_release(struct counts *counts);
 
 /* ------------------------------------------------------------------------------------------------ sub-commands --- */
 
 int run_sample(int argc, char **argv);
 int run_fit(int argc, char **argv);
+int run_logprob(int argc, char **argv);
+int run_moments(int argc, char **argv);
+int run_kl(int argc, char **argv);
 
-/* ----------------------------------------------------------------------------------- fitting (fit.c and sgd.c) --- */
+/* ---------------------------------------------------------------------------- fitting by gradient descent (sgd.c) --- */
 
 struct sgd_options {
     double tau, tau_final; /* from the first epoch to the last, geometrically */
@@ -215,7 +257,7 @@ struct sgd_options {
 };
 #define SGD_STEPS 2000
 
-struct fit_result {
+struct sgd_result {
     int64_t train_rows, validation_rows;
     double train_loss, validation_loss; /* NaN when there is no such row */
     double *log_omega;                  /* [classes]: in the starting point, out the result; sum 0 */
@@ -223,6 +265,51 @@ struct fit_result {
 };
 
 void fit_sgd(const struct session *session, const struct counts *counts, const struct sgd_options *options,
-             struct fit_result *result);
+             struct sgd_result *result);
+
+/* --------------------------------------------------------------------------- fitting by maximum likelihood (mle.c) --- */
+
+struct mle_options {
+    const char *log; /* file for the curve, or NULL */
+};
+
+struct mle_result {
+    int32_t groups; /* 1 where the likelihood has a maximum; see separation.c */
+    int32_t main;   /* the group of most classes */
+    int32_t *group; /* [classes]: 0 is of the highest omega; -1 of a class without balls */
+    /* [classes], the caller's: within each group, with sum 0; NaN for the log omega of classes without balls, and for the
+       standard errors of a group of one */
+    double *log_omega, *standard_error;
+    double *mean;       /* [classes], the caller's, zeroed: of the fitted law, over rows */
+    double *covariance; /* [classes][classes], the caller's or NULL: of the estimates; NaN between groups */
+    double log_likelihood, log_likelihood_equal; /* the latter with all omega equal */
+    double distance;                             /* from the maximum, in standard errors; the largest of the groups' */
+    int64_t iterations;
+    bool converged;
+};
+#define MLE_MOST_CLASSES 2048
+
+/* A step of fitting with fewer values is over sooner than several threads have been started and waited for. */
+#define SMALL_STEP 4096
+
+void fit_mle(const struct counts *counts, const struct urn *urn, const struct mle_options *options,
+             struct mle_result *result);
+
+/* The groups of classes within which the likelihood has a maximum, into group[classes]; returns how many (separation.c). */
+int32_t separate(const struct counts *counts, const int32_t *m, int32_t *group);
+
+/* The Cholesky factor of the covariance of counts with a given sum (laplacian.c). */
+struct laplacian {
+    int32_t classes, left_out;
+    double *factor; /* [classes - 1][classes - 1], the caller's */
+};
+
+/* Of a matrix whose diagonal is multiplied by 1 + damping; false when it is singular as far as can be told. */
+bool laplacian_factor(struct laplacian *a, const double *matrix, double damping);
+/* solution[classes], with sum 0, of matrix * solution = right, whose sum is 0. */
+void laplacian_solve(const struct laplacian *a, const double *right, double *solution);
+void laplacian_pseudo_inverse(const struct laplacian *a, double *inverse); /* [classes][classes] */
+
+void centre(double *log_omega, int32_t classes); /* makes the sum 0 (fit.c) */
 
 #endif

@@ -59,6 +59,7 @@ static void finish_row(struct reader *reader, int64_t where) {
         fail("%s: %s %lld: the counts sum to %d, not to %d (--n)", reader->name, reader->unit, (long long)where, n,
              reader->urn->n);
     counts->n[counts->rows++] = n;
+    if (n > counts->n_max) counts->n_max = n;
 }
 
 /* --------------------------------------------------------------------------------------------------------- CSV --- */
@@ -233,4 +234,9 @@ void counts_read(struct counts *counts, const char *path, const struct urn *urn)
     if (ferror(file)) fail("%s: %s", reader.name, strerror(errno));
     if (!standard_input) fclose(file);
     if (counts->rows == 0) fail("%s: no rows", reader.name);
+}
+
+void counts_release(struct counts *counts) {
+    free(counts->x);
+    free(counts->n);
 }

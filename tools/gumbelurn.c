@@ -59,6 +59,9 @@ static const struct command {
 } COMMANDS[] = {
     {"sample", "draw rows of counts", run_sample},
     {"fit", "learn the importances behind observed counts", run_fit},
+    {"logprob", "log-probability of observed counts", run_logprob},
+    {"moments", "exact mean, standard deviation and mode of every class", run_moments},
+    {"kl", "divergence of two laws on one urn", run_kl},
     {"info", "version, devices, instruction set, threads", run_info},
 };
 enum {

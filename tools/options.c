@@ -171,7 +171,22 @@ static void add_order(const char *option, const char *text, void *data, int32_t 
     urn->order[i] = (int32_t)parse_integer(option, text, 0, GURN_MAX_CLASSES);
 }
 
+void omega_option(struct urn *urn, const char *const options[2], bool logarithms, const char *text) {
+    const char *option = options[logarithms];
+    if (urn->omega_option && strcmp(option, urn->omega_option) != 0)
+        usage_error("%s and %s exclude each other", options[0], options[1]);
+    urn->omega_option = option;
+    urn->omega_count = parse_list(option, text, logarithms ? add_log_omega : add_omega, urn);
+}
+
+void omega_finish(struct urn *urn, int32_t classes) {
+    if (urn->omega_option && urn->omega_count != classes)
+        usage_error("%s: %d values for the %d classes of --m", urn->omega_option, urn->omega_count, classes);
+    if (!urn->omega_option) urn->log_omega = allocate((size_t)classes, sizeof *urn->log_omega);
+}
+
 static void urn_option(struct urn *urn, int code, const char *text) {
+    static const char *const omegas[2] = {"--omega", "--log-omega"};
     static const char *const chains[] = {"exact", "merged", NULL};
     static const char *const dtypes[] = {"float32", "float64", NULL};
     static const char *const devices[] = {"auto", "cpu", "cuda", NULL};
@@ -182,15 +197,11 @@ static void urn_option(struct urn *urn, int code, const char *text) {
             break;
         case OPT_N: urn->n = (int32_t)parse_integer("--n", text, 0, GURN_MAX_BALLS); break;
         case OPT_OMEGA:
-        case OPT_LOG_OMEGA: {
-            const char *option = code == OPT_OMEGA ? "--omega" : "--log-omega";
-            if (urn->omega_option && strcmp(option, urn->omega_option) != 0)
-                usage_error("--omega and --log-omega exclude each other");
-            urn->omega_option = option;
-            urn->omega_count = parse_list(option, text, code == OPT_OMEGA ? add_omega : add_log_omega, urn);
+        case OPT_LOG_OMEGA: omega_option(urn, omegas, code == OPT_LOG_OMEGA, text); break;
+        case OPT_CHAIN:
+            urn->chain = (gurn_chain)parse_choice("--chain", text, chains);
+            urn->chain_given = true;
             break;
-        }
-        case OPT_CHAIN: urn->chain = (gurn_chain)parse_choice("--chain", text, chains); break;
         case OPT_ORDER: urn->order_count = parse_list("--order", text, add_order, urn); break;
         case OPT_DTYPE:
             urn->dtype = (gurn_dtype)parse_choice("--dtype", text, dtypes);
@@ -226,9 +237,7 @@ int next_option(int argc, char **argv, const struct option *table, struct urn *u
 void urn_finish(struct urn *urn) {
     if (!urn->classes) usage_error("--m is missing: the class sizes");
     if (urn->n > urn->balls) usage_error("--n: %d is more than the %lld balls of --m", urn->n, (long long)urn->balls);
-    if (urn->omega_option && urn->omega_count != urn->classes)
-        usage_error("%s: %d values for the %d classes of --m", urn->omega_option, urn->omega_count, urn->classes);
-    if (!urn->omega_option) urn->log_omega = allocate((size_t)urn->classes, sizeof *urn->log_omega);
+    omega_finish(urn, urn->classes);
 
     if (urn->order) {
         if (urn->order_count != urn->classes)

@@ -67,12 +67,6 @@ static void shuffle(int64_t *rows, int64_t count, uint64_t *state) {
     }
 }
 
-static void centre(double *log_omega, int32_t classes) {
-    double mean = 0;
-    for (int32_t c = 0; c < classes; c++) mean += log_omega[c] / classes;
-    for (int32_t c = 0; c < classes; c++) log_omega[c] -= mean;
-}
-
 static void prepare(struct sgd *sgd, const struct session *session, const struct counts *counts,
                     const struct sgd_options *options, double *log_omega) {
     const int32_t classes = counts->classes;
@@ -254,7 +248,7 @@ static void log_epoch(struct writer *log, int64_t epoch, double tau, double rate
 }
 
 void fit_sgd(const struct session *session, const struct counts *counts, const struct sgd_options *options,
-             struct fit_result *result) {
+             struct sgd_result *result) {
     const int32_t classes = counts->classes;
     struct sgd sgd;
     prepare(&sgd, session, counts, options, result->log_omega);
