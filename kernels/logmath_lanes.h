@@ -4,6 +4,19 @@
  * it for single lanes (C and CUDA), simd.h for vectors. Coefficients: scripts/fit_polynomials.py.
  */
 
+/* s log2(1 + f) / f for sqrt(1/2) <= 1 + f <= sqrt(2), s a power of two; relative error 3e-7. */
+GURN_FN GURN_L(f32) GURN_L(log2_slope32)(GURN_L(f32) f, float s) {
+    GURN_L(f32) p = GURN_L(splat32)(-0.145810097263f * s);
+    p = GURN_L(fma32)(p, f, GURN_L(splat32)(0.234041646607f * s));
+    p = GURN_L(fma32)(p, f, GURN_L(splat32)(-0.24887708166f * s));
+    p = GURN_L(fma32)(p, f, GURN_L(splat32)(0.287098805852f * s));
+    p = GURN_L(fma32)(p, f, GURN_L(splat32)(-0.360239632894f * s));
+    p = GURN_L(fma32)(p, f, GURN_L(splat32)(0.480923238566f * s));
+    p = GURN_L(fma32)(p, f, GURN_L(splat32)(-0.721352788063f * s));
+    p = GURN_L(fma32)(p, f, GURN_L(splat32)(1.442694962f * s));
+    return p;
+}
+
 /*
  * E = -log2(u) of the uniform u = (r + 1/2) 2^-32 that the word r stands for: a standard exponential variate divided by
  * ln 2, in [1.6e-10, 33]. A Gumbel variate is -log(ln 2 E). Relative error below 4e-7, also where u is within 2^-33 of
@@ -22,14 +35,7 @@ GURN_FN GURN_L(f32) GURN_L(exponential32_times)(GURN_L(u32) r, float s) {
     GURN_L(u32) exponent = (GURN_L(bits32)(base + t) - 0x3F3504F3u) & 0xFF800000u; /* e << 23, from sqrt(1/2) up */
     GURN_L(f32) scale = GURN_L(from_bits32)(0x3F800000u - exponent);               /* 2^-e */
     GURN_L(f32) f = GURN_L(fma32)(t, scale, GURN_L(fma32)(base, scale, GURN_L(splat32)(-1.0f)));
-    GURN_L(f32) p = GURN_L(splat32)(-0.145810097263f * s);
-    p = GURN_L(fma32)(p, f, GURN_L(splat32)(0.234041646607f * s));
-    p = GURN_L(fma32)(p, f, GURN_L(splat32)(-0.24887708166f * s));
-    p = GURN_L(fma32)(p, f, GURN_L(splat32)(0.287098805852f * s));
-    p = GURN_L(fma32)(p, f, GURN_L(splat32)(-0.360239632894f * s));
-    p = GURN_L(fma32)(p, f, GURN_L(splat32)(0.480923238566f * s));
-    p = GURN_L(fma32)(p, f, GURN_L(splat32)(-0.721352788063f * s));
-    p = GURN_L(fma32)(p, f, GURN_L(splat32)(1.442694962f * s));
+    GURN_L(f32) p = GURN_L(log2_slope32)(f, s);
     /* -(e + f p), with e from its place in the exponent field */
     return GURN_L(fma32)(-f, p, GURN_L(to_f32)((GURN_L(i32))exponent) * GURN_L(splat32)(-0x1p-23f * s));
 }
@@ -53,6 +59,15 @@ GURN_FN GURN_L(f32) GURN_L(exp2_fixed)(GURN_L(i32) d) {
     GURN_L(u32) u = (GURN_L(u32))d;
     GURN_L(f32) t = GURN_L(from_bits32)((u & 0x007FFFFFu) | 0x3F800000u) - GURN_L(splat32)(1.5f);
     return GURN_L(from_bits32)(GURN_L(bits32)(GURN_L(exp2_fraction32)(t)) + (u & 0xFF800000u));
+}
+
+/* log2(a) for normal a > 0, in units of 2^-23 bit; absolute error 2e-7 bit. */
+GURN_FN GURN_L(i32) GURN_L(log2_fixed)(GURN_L(f32) a) {
+    GURN_L(u32) exponent = (GURN_L(bits32)(a) - 0x3F3504F3u) & 0xFF800000u; /* e << 23, from sqrt(1/2) up */
+    GURN_L(f32) f = GURN_L(from_bits32)(GURN_L(bits32)(a) - exponent) - GURN_L(splat32)(1.0f);
+    /* f p 2^23, below 2^22 in magnitude, rounded to a whole number that is left in the low bits */
+    GURN_L(f32) rounded = GURN_L(fma32)(f, GURN_L(log2_slope32)(f, 0x1p23f), GURN_L(splat32)(0x1.8p23f));
+    return (GURN_L(i32))(exponent + (GURN_L(bits32)(rounded) - 0x4B400000u));
 }
 
 /* log2((1+s)/(1-s)) for |s| <= 0.172, as s * q(s^2); relative error 2e-16. */

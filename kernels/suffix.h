@@ -1,0 +1,191 @@
+/*
+ * Suffix sums: the tables behind the exact chain and the plain draws, in C and in CUDA device code.
+ *
+ * The law. Under the tilt (tilt.h) the counts are independent X_j ~ Binomial(m_j, p_j) given sum X_j = n. With the
+ * suffix sums
+ *     S_i(r) = P(sum_{j >= i} X_j = r) = sum_k b_i(k) S_{i+1}(r - k),     b_i(k) = P(X_i = k),     up to a factor each,
+ * the law of x_i given the counts before it is P(x_i = k) = b_i(k) S_{i+1}(n_i - k) / S_i(n_i): the chain of Eq. 7 in
+ * [MVHG] with R_i(r) = log S_{i+1}(r) - log C(m_R, r) is Eq. 1 itself, in any order of the classes. In bits (mvhg.h)
+ *     cost_i(k) = T_{m_i}(k) - k lambda_i + Rest(n_i - k),  Rest(r) = -log2 S_{i+1}(r), lambda_i = log2 omega_i + ell,
+ * which is the form of a merged step: the same sweeps serve both chains. (The tilt adds n_i ell, which is the same for
+ * every k.)
+ *
+ * Windows. S_i is held for low_i <= r <= high_i only. The chance that n_i ever leaves its window, or a count its own,
+ * is below 2^-GURN_SUFFIX_BITS (proof in suffix_lanes.h: 4 C events, each of which has at most 2^-60 / 4 C), and what
+ * is left is the law given that it does not happen, as every count leads from a window into the next: own_low_i +
+ * low_{i+1} <= low_i, and so on. (Where P(n_i = r) is itself so small S_i(r) is not what its name says, for the sum
+ * lacks what comes from beyond the next window: relative errors are up to 2^-60 / P(n_i = r).) Backward needs more, for
+ * a relaxed weight 2^-24 of the winner's comes from a count 24 tau bits less likely: those bits are added. Besides,
+ * entries less than 2^-112 of the largest b_i, or 2^-120 of the largest S_i, are left out: no float is denormal, and
+ * the costs of any two counts of a step differ by less than the 256 bits that fixed-point arithmetic modulo 2^32 can
+ * tell.
+ *
+ * Everything that decides is exactly rounded arithmetic in a fixed order, whatever the vector width: a table has one
+ * output per lane, each summed over k from own_low upwards in groups of GURN_SUFFIX_GROUP, each group from 0 by fma,
+ * and the groups added in order. (Groups keep the rounding error of long sums small.) So the tables have the same bits
+ * on all devices, and x the same bits whether omega is given once or with every row.
+ *
+ * Tables are laid out downwards: entry j of table i is of r = top_i - j, so that at a step they are read at k, as all
+ * other tables are, from entry top_{i+1} - n_i on.
+ */
+#ifndef GURN_SUFFIX_H
+#define GURN_SUFFIX_H
+
+#include "mvhg.h"
+#include "tilt.h"
+
+#define GURN_SUFFIX_BITS 60.0
+#define GURN_SUFFIX_GROUP 32
+/* Zeros on either side of a table: a block of lanes may straddle its ends. */
+#define GURN_SUFFIX_PAD 64
+/* Log odds are held to this (what it changes has probability 2^-100), and b_i to 2^-112 of its mode */
+#define GURN_SUFFIX_LAMBDA 100.0
+#define GURN_SUFFIX_OWN_BITS 112.0
+/* S_i is scaled by a power of two so that its largest entry is in [2^110, 2^111), and held from 2^-10 on. */
+#define GURN_SUFFIX_EXPONENT 110
+#define GURN_SUFFIX_LEAST 0x1p-10f
+
+#define GURN_L(name) s_##name
+#include "suffix_lanes.h"
+#undef GURN_L
+
+/* One place of the order, under one omega and n. */
+typedef struct gurn_suffix {
+    double lambda;                   /* log2 odds of a ball of the class under the tilt */
+    double mean, variance;           /* of the class's own count: m p, m p q */
+    double mean_left, variance_left; /* of the sum over this and all later places */
+    double reach;                    /* how far from its mean that sum may go (suffix_lanes.h) */
+    int32_t own_low, own_high;       /* counts of the class that are kept */
+    int32_t low, high;               /* window of S_i */
+    int32_t top;                     /* entry j of the table is of r = top - j; top >= high */
+    int32_t exponent;                /* S_i(r) = 2^-exponent sum_k b_i(k) S_{i+1}(r - k) */
+    int64_t begin;                   /* where entry 0 of its table stands in the row's tables */
+} gurn_suffix;
+
+/* tau: of the relaxed values that are wanted, 0 when only draws are. */
+GURN_FN double gurn_suffix_bits(int32_t classes, double tau) {
+    return GURN_SUFFIX_BITS + 2.0 + s_log2_64(classes) + 24.0 * tau;
+}
+/*
+ * nats of suffix_lanes.h: bits, and what Q(n) >= 1 / sqrt(1 + 12 V) costs (moments.h). V: variance of the sum of all
+ * classes.
+ */
+GURN_FN double gurn_suffix_nats(double bits, double variance) {
+    return GURN_LN2 * (bits + 0.5 * s_log2_64(fma(12.0, variance, 1.0)));
+}
+
+GURN_FN double gurn_suffix_lambda(double a, double ell) {
+    double lambda = a + ell;
+    return lambda > GURN_SUFFIX_LAMBDA    ? GURN_SUFFIX_LAMBDA
+           : lambda < -GURN_SUFFIX_LAMBDA ? -GURN_SUFFIX_LAMBDA
+                                          : lambda;
+}
+
+/* k lambda in units of 2^-23 bit modulo 2^32, rounded: gurn_linear without its error, for tables. */
+GURN_FN uint32_t gurn_linear_exact(int64_t lambda, int64_t k) {
+    return (uint32_t)(((uint64_t)k * (uint64_t)lambda + (1u << 23)) >> 24);
+}
+
+GURN_FN int32_t gurn_suffix_clamp(double x, int32_t low, int32_t high) {
+    return x <= (double)low ? low : x >= (double)high ? high : (int32_t)x;
+}
+
+/* A count near the mode of b_i; p = mean / m. */
+GURN_FN int32_t gurn_suffix_own_mode(const gurn_suffix *s, int32_t m) {
+    return gurn_suffix_clamp(m > 0 ? s->mean + s->mean / m : 0.0, 0, m);
+}
+
+/*
+ * Own counts that are kept, from their reach (suffix_lanes.h: this class inside, all others outside); lambda and mean
+ * are set. wide: T_m of plan.h. b_i is log-concave, so that the bound on it is met by bisection.
+ */
+GURN_FN void gurn_suffix_own_window(gurn_suffix *s, const double *wide, int32_t m, int32_t n, double reach) {
+    int32_t most = m < n ? m : n, mode = gurn_suffix_own_mode(s, m);
+    mode = mode < most ? mode : most;
+    int32_t low = gurn_suffix_clamp(ceil(s->mean - reach), 0, mode);
+    int32_t high = gurn_suffix_clamp(s->mean + reach, mode, most);
+    double limit = fma(-(double)mode, s->lambda, wide[mode]) + GURN_SUFFIX_OWN_BITS;
+    int32_t kept = mode;
+    if (fma(-(double)low, s->lambda, wide[low]) > limit) {
+        while (kept - low > 1) {
+            int32_t k = low + (kept - low) / 2;
+            if (fma(-(double)k, s->lambda, wide[k]) > limit)
+                low = k;
+            else
+                kept = k;
+        }
+        low = kept;
+    }
+    kept = mode;
+    if (fma(-(double)high, s->lambda, wide[high]) > limit) {
+        while (high - kept > 1) {
+            int32_t k = kept + (high - kept) / 2;
+            if (fma(-(double)k, s->lambda, wide[k]) > limit)
+                high = k;
+            else
+                kept = k;
+        }
+        high = kept;
+    }
+    s->own_low = low;
+    s->own_high = high;
+}
+
+/*
+ * Window of S_i before its values are known, from its reach (this and later classes inside, earlier ones outside),
+ * which holds every r that own counts and the next window lead to and that can be left to draw. next: the following
+ * place that has balls; NULL at the last one, where S_i = b_i. m_left, m_before: balls of this and later classes, of
+ * earlier ones. low <= high always.
+ */
+GURN_FN void gurn_suffix_window(gurn_suffix *s, const gurn_suffix *next, int32_t m_left, int32_t m_before, int32_t n) {
+    int32_t low = s->own_low + (next ? next->low : 0), high = s->own_high + (next ? next->high : 0);
+    int32_t least = n > m_before ? n - m_before : 0, most = n < m_left ? n : m_left;
+    least = least > low ? (least < high ? least : high) : low;
+    most = most < high ? (most > least ? most : least) : high;
+    s->low = gurn_suffix_clamp(ceil(s->mean_left - s->reach), least, most);
+    s->high = gurn_suffix_clamp(s->mean_left + s->reach, s->low, most);
+    s->top = s->high;
+    s->exponent = 0;
+}
+
+/* Entries that a table of a window takes in memory, with its pads. */
+GURN_FN int64_t gurn_suffix_entries(int64_t count) { return ((count + 15) & ~(int64_t)15) + 2 * GURN_SUFFIX_PAD; }
+
+/*
+ * Most entries that a window can have whose class and later ones have m_left balls, and earlier ones m_before; n at
+ * most n_max.
+ */
+GURN_FN int64_t gurn_suffix_width(double m_left, double m_before, double n_max, double bits) {
+    double all = 0.25 * (m_left + m_before), inside = 0.25 * m_left, outside = 0.25 * m_before;
+    double nats = gurn_suffix_nats(bits, all < n_max ? all : n_max);
+    double reach = s_suffix_reach(inside < n_max ? inside : n_max, outside < n_max ? outside : n_max, nats);
+    double width = 2.0 * reach + 4.0, most = (m_left < n_max ? m_left : n_max) + 1.0;
+    return (int64_t)(width < most ? width : most);
+}
+
+/*
+ * Where a step begins to look for its mode: the mean of x_i given n_i, were both normal. n_i is what is left to draw.
+ */
+GURN_FN double gurn_suffix_guess(const gurn_suffix *s, double left) {
+    return fma(left - s->mean_left, s->variance / s->variance_left, s->mean);
+}
+
+/*
+ * Counts of a step that lead from n_i into the next window. There are some for every n_i of this window; were n_i
+ * another (backward, given an x that is no draw), the one count nearest to it.
+ */
+GURN_FN gurn_support gurn_suffix_support(const gurn_suffix *s, const gurn_suffix *next, int32_t m, int32_t m_rest,
+                                         int32_t left) {
+    gurn_support at = {left - next->high, left - next->low};
+    if (at.low < s->own_low) at.low = s->own_low;
+    if (at.high > s->own_high) at.high = s->own_high;
+    if (at.low > at.high) {
+        gurn_support all = gurn_support_hard(m, m_rest, left);
+        at.low = at.low < all.high ? at.low : all.high;
+        at.low = at.low > all.low ? at.low : all.low;
+        at.high = at.low;
+    }
+    return at;
+}
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * Reach of the windows of suffix.h, a template over GURN_L like logmath_lanes.h: one lane is one place of the order.
+ *
+ * Let the tilted sum X of independent trials (variance `inside`) and the sum Y of all others (variance `outside`) have
+ * means that add up to n. Given X + Y = n, the chance that X is t or more above its mean is
+ *     P(X >= EX + t, Y = n - X) / P(X + Y = n) <= P(X >= EX + t) P(Y <= EY - t) / Q(n),
+ * and Bernstein's inequality gives exp(-t^2 / (2 (V + t/3))) for each factor. So it is at most e^-nats / Q(n) =
+ * e^-budget for
+ *     t^2 / 2 (1 / (inside + t/3) + 1 / (outside + t/3)) >= nats,
+ * and below the mean likewise. With h(t) = 1 / (1 / (inside + t/3) + 1 / (outside + t/3)) the smallest such t is the
+ * fixed point of t -> sqrt(2 nats h(t)). h is concave, and h' <= 1/3, so h(t) <= h(0) + t/3, which gives a first t that
+ * is too large; from there the iteration falls towards the fixed point and never below it. Every step grows with
+ * inside, outside and nats, so that the reach at their largest values bounds every reach.
+ */
+GURN_FN GURN_L(f64) GURN_L(suffix_reach)(GURN_L(f64) inside, GURN_L(f64) outside, double nats) {
+    GURN_L(f64) third = GURN_L(splat64)(1.0 / 3.0), twice = GURN_L(splat64)(2.0 * nats);
+    GURN_L(f64) tiny = GURN_L(splat64)(0x1p-1000), a = GURN_L(splat64)(nats / 3.0);
+    GURN_L(f64) h = GURN_L(div64)(inside * outside, inside + outside + tiny);
+    GURN_L(f64) t = a + GURN_L(sqrt64)(GURN_L(fma64)(a, a, twice * h));
+    for (int round = 0; round < 3; round++) {
+        GURN_L(f64) x = GURN_L(fma64)(t, third, inside), y = GURN_L(fma64)(t, third, outside);
+        t = GURN_L(sqrt64)(twice * GURN_L(div64)(x * y, x + y));
+    }
+    return t;
+}
