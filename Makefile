@@ -61,9 +61,11 @@ sass-report: setup
 	@scripts/setup.sh sass
 	bench/sass_report.sh
 
+# KS_ARGS: examples/ks/ks.py --help.
 ks: configure-cpu
-	cmake --build --preset cpu -j $(JOBS)
-	bench/ks.sh build/cpu
+	@scripts/setup.sh ks
+	cmake --build --preset cpu -j $(JOBS) --target gumbelurn_tool
+	examples/ks.sh build/cpu/gumbelurn $(KS_ARGS)
 
 clean:
 	rm -rf build

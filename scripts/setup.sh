@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and this machine lacks. Does nothing, quietly, where all of it is there.
 #
-# usage: scripts/setup.sh [build] [test] [sass] [ci]
+# usage: scripts/setup.sh [build] [test] [sass] [ks] [ci]
 #   build   CMake, ninja, a compiler                                     (Debian packages)
 #   test    and GoogleTest, Boost.Context, pkg-config; NumPy, cuRAND     (Debian packages; PyPI, into .venv)
 #   sass    disassemblers of CUDA code                                   (PyPI, into .venv)
+#   ks      NumPy; matplotlib                                            (Debian package if .venv has none; PyPI, into .venv)
 #   ci      clang, clang-format, shellcheck, aarch64 cross tools  (Debian packages)
 # Debian packages need apt-get, and root or sudo; without those, what is missing is named and the exit status is 1. What PyPI
 # gives is optional: where it can't be had, a line says what will be skipped.
@@ -20,6 +21,7 @@ need() {
     shift
     "$@" >/dev/null 2>&1 || missing+=("$package")
 }
+has_numpy() { .venv/bin/python -c 'import numpy' || python3 -c 'import numpy'; }
 compiles() { printf '#include <%s>\nint main() { return 0; }\n' "$1" | "${CXX:-c++}" -x c++ -fsyntax-only -; }
 
 apt_install() {
@@ -88,7 +90,8 @@ for what in "$@"; do
             need libboost-context-dev compiles boost/context/detail/fcontext.hpp
             need pkg-config command -v pkg-config
             ;;&
-        test | sass)
+        ks) need python3-numpy has_numpy ;;&
+        test | sass | ks)
             need python3-venv python3 -c 'import venv, ensurepip'
             ;;&
         ci)
@@ -100,9 +103,9 @@ for what in "$@"; do
             need libc6-dev-arm64-cross test -f /usr/aarch64-linux-gnu/include/stdio.h
             need qemu-user command -v qemu-aarch64
             ;;
-        build | test | sass) ;;
+        build | test | sass | ks) ;;
         *)
-            echo "usage: scripts/setup.sh [build] [test] [sass] [ci]" >&2
+            echo "usage: scripts/setup.sh [build] [test] [sass] [ks] [ci]" >&2
             exit 2
             ;;
     esac
@@ -110,6 +113,6 @@ done
 [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 for what in "$@"; do
     case $what in
-        test | sass) pip_install "$what" ;;
+        test | sass | ks) pip_install "$what" ;;
     esac
 done
