@@ -131,8 +131,7 @@ static gurn_status cuda_mvhg_backward(gurn_context *context, const gurn_plan *pl
 
 /* In the order of gurn_backend. There are no checks of data: a GPU poisons the row. */
 extern "C" const gurn_backend gurn_backend_cuda = {
-    GURN_DEVICE_CUDA, cuda_open, cuda_close,        cuda_plan_upload,   cuda_plan_free, cuda_zero,
-    cuda_mvhg_bytes,  nullptr,   cuda_mvhg_forward, cuda_mvhg_backward, nullptr, /* law_bytes: gurn_cuda_law_bytes */
-    nullptr,                                                                     /* law_check */
-    nullptr,                                                                     /* law_run: gurn_cuda_law_run */
+    GURN_DEVICE_CUDA,    cuda_open,       cuda_close,        cuda_plan_upload,  cuda_plan_free,
+    cuda_zero,           cuda_mvhg_bytes, nullptr,           cuda_mvhg_forward, cuda_mvhg_backward,
+    gurn_cuda_law_bytes, nullptr,         gurn_cuda_law_run,
 };

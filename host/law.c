@@ -1,4 +1,7 @@
-/* gurn_mvhg_log_prob, _moments_*, _kl, _mode: calls about the law itself, judged as a whole before the back end may write anything. */
+/*
+ * gurn_mvhg_log_prob, _moments_*, _kl, _mode: calls about the law itself, judged as a whole before the back end may
+ * write anything.
+ */
 #include <string.h>
 
 #include "host/check.h"

@@ -8,7 +8,10 @@
 
 #include <cuda_runtime.h>
 
+#include "law.h"
 #include "mvhg_job.h"
+
+extern "C" {
 
 /* Whether this device can run the kernels that were compiled: an error if not. */
 cudaError_t gurn_cuda_probe(void);
@@ -17,5 +20,12 @@ cudaError_t gurn_cuda_probe(void);
 size_t gurn_cuda_mvhg_bytes(const gurn_mvhg_job *job, bool backward);
 cudaError_t gurn_cuda_mvhg_forward(const gurn_mvhg_job *job, cudaStream_t stream);
 cudaError_t gurn_cuda_mvhg_backward(const gurn_mvhg_job *job, cudaStream_t stream);
+
+/* law.cu: bytes of workspace, and one operation. The view is the device's; in.order is host memory, read before it returns. */
+size_t gurn_cuda_law_workspace(const gurn_law_job *job);
+cudaError_t gurn_cuda_law_launch(const gurn_law_job *job, cudaStream_t stream);
+/* law_merged.cu: the log-probability of the merged chain, for law.cu. call: law_call of law.cuh. */
+cudaError_t gurn_cuda_law_launch_merged(const void *call, cudaStream_t stream);
+}
 
 #endif

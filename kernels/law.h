@@ -1,8 +1,12 @@
-/* What host/ asks for about the law itself: log-probabilities, moments, divergence, mode (law_cpu.c, law.cu). No noise is involved. */
+/*
+ * What host/ asks for about the law itself: log-probabilities, moments, divergence, mode (law_cpu.c, law.cu). No noise
+ * is involved.
+ */
 #ifndef GURN_LAW_H
 #define GURN_LAW_H
 
 #include "gumbelurn.h"
+#include "lanes.h"
 #include "plan.h"
 
 #ifdef __cplusplus
@@ -25,7 +29,9 @@ typedef struct gurn_law_job {
     const gurn_plan_view *view;
     gurn_dtype dtype;
     gurn_chain chain;
-    int threads;
+    int threads;         /* CPU */
+    int32_t n_max;       /* CUDA: of the plan */
+    int plan_order;      /* CUDA: in.order is the plan's, which the device has */
     gurn_mvhg_inputs in; /* order set */
     const void *x;       /* LOG_PROB*: real [B][C] */
     const void *other;   /* KL*: log omega of the other law, as in.log_omega */
@@ -39,8 +45,16 @@ typedef struct gurn_law_job {
     void *workspace;
 } gurn_law_job;
 
-/* A gradient that is summed over rows is summed within this many runs of consecutive rows, then over the runs in order. */
+/*
+ * A gradient that is summed over rows is summed within this many runs of consecutive rows, then over the runs in order.
+ */
 #define GURN_LAW_RUNS 64
+
+/* The first row of a run, of `rows` rows in `runs` runs; run = runs gives the end. */
+GURN_FN int64_t gurn_run_begin(int64_t rows, int64_t runs, int64_t run) {
+    int64_t longer = rows % runs;
+    return rows / runs * run + (longer < run ? longer : run);
+}
 
 #ifdef __cplusplus
 }

@@ -1,10 +1,11 @@
 /*
- * The law itself on the CPU: log-probabilities, moments, divergence and mode of a batch (law.h; mathematics in moments.h, log_prob.h,
- * mode.h).
+ * The law itself on the CPU: log-probabilities, moments, divergence and mode of a batch (law.h; mathematics in
+ * moments.h, log_prob.h, mode.h).
  *
- * Work: OpenMP over GURN_LAW_RUNS runs of consecutive rows; a row is computed alone, in double. Where omega is shared, a row with
- * the n of the one before takes over what was computed for it. Memory: O(C) a thread; with covariance 512 C bytes more. A gradient
- * summed over rows is summed in row order within a run, then over runs in order, whatever the number of threads.
+ * Work: OpenMP over GURN_LAW_RUNS runs of consecutive rows; a row is computed alone, in double. Where omega is shared,
+ * a row with the n of the one before takes over what was computed for it. Memory: O(C) a thread; with covariance 512 C
+ * bytes more. A gradient summed over rows is summed in row order within a run, then over runs in order, whatever the
+ * number of threads.
  */
 #include "law_cpu.h"
 
@@ -451,8 +452,8 @@ void GURN_NAME(law_run)(const gurn_law_job *job) {
         for (int64_t run = 0; run < GURN_LAW_RUNS; run++) {
             double *g = s.shared ? runs + run * padded : own_g,
                    *g_other = s.other_shared ? other_runs + run * padded : own_g_other;
-            int64_t begin = rows / GURN_LAW_RUNS * run + (rows % GURN_LAW_RUNS < run ? rows % GURN_LAW_RUNS : run);
-            int64_t end = begin + rows / GURN_LAW_RUNS + (run < rows % GURN_LAW_RUNS);
+            int64_t begin = gurn_run_begin(rows, GURN_LAW_RUNS, run),
+                    end = gurn_run_begin(rows, GURN_LAW_RUNS, run + 1);
             if (gradients) {
                 memset(g, 0, (size_t)padded * sizeof *g);
                 memset(g_other, 0, (size_t)padded * sizeof *g_other);

@@ -1,4 +1,7 @@
-/* Log-probability under the merged chain on the CPU, one row (law_cpu.c has the batch; mathematics in log_prob.h, mvhg.h). */
+/*
+ * Log-probability under the merged chain on the CPU, one row (law_cpu.c has the batch; mathematics in log_prob.h,
+ * mvhg.h).
+ */
 #include "law_cpu.h"
 
 /* lambda of every place (mvhg.h), into row->pull. */

@@ -2,9 +2,9 @@
  * Log-probability of a given x, and its derivatives, in C and in CUDA device code.
  *
  * Exact law ([MVHG] Eq. 1): log P(x) = sum_j log C(m_j, x_j) + x_j log omega_j - log P0, with log P0 from moments.h.
- * Merged chain ([MVHG] Eq. 3, 7): sum over all but the last class of logit_i(x_i) - log sum_k exp logit_i(k), the sum over whole k in
- * the support. Both are evaluated as they stand for real x, through Gamma functions; a count outside (-1, m + 1), where 1/Gamma
- * vanishes, has probability 0.
+ * Merged chain ([MVHG] Eq. 3, 7): sum over all but the last class of logit_i(x_i) - log sum_k exp logit_i(k), the sum
+ * over whole k in the support. Both are evaluated as they stand for real x, through Gamma functions; a count outside
+ * (-1, m + 1), where 1/Gamma vanishes, has probability 0.
  */
 #ifndef GURN_LOG_PROB_H
 #define GURN_LOG_PROB_H
@@ -28,7 +28,10 @@ GURN_FN double gurn_log_weight_dx(double m, double x, double log_omega) {
     return log_omega - gurn_digamma(x + 1.0) + gurn_digamma(m - x + 1.0);
 }
 
-/* The support of one merged step, summed: natural log of sum_k 2^-cost(k), and means over it of k and of psi(k) = d logit(k) / dn. */
+/*
+ * The support of one merged step, summed: natural log of sum_k 2^-cost(k), and means over it of k and of psi(k) = d
+ * logit(k) / dn.
+ */
 typedef struct gurn_merged_norm {
     double log_sum, mean_k, mean_psi;
 } gurn_merged_norm;
@@ -73,8 +76,9 @@ GURN_FN gurn_merged_norm gurn_merged_sum(const gurn_step *step, double lambda, d
 }
 
 /*
- * log p of x at one merged step, and its derivatives: to log(omega_i) at fixed omega_R (to log(omega_R) it is the negative), to x
- * at fixed n, and to n at fixed x. log_p is -infinity and the derivatives are NaN where x or n - x is outside.
+ * log p of x at one merged step, and its derivatives: to log(omega_i) at fixed omega_R (to log(omega_R) it is the
+ * negative), to x at fixed n, and to n at fixed x. log_p is -infinity and the derivatives are NaN where x or n - x is
+ * outside.
  */
 typedef struct gurn_merged_term {
     double log_p, dlog_omega, dx, dn;
@@ -84,6 +88,7 @@ GURN_FN gurn_merged_term gurn_merged_log_p(const gurn_step *step, double lambda,
     double m = step->m, m_rest = step->m_rest, r = n - x;
     gurn_merged_term t = {-INFINITY, NAN, NAN, NAN};
     if (!(x > -1.0 && x < m + 1.0 && r > -1.0 && r < m_rest + 1.0)) return t;
+    if (!(n > -1.0 && n < m + m_rest + 1.0)) return t; /* an empty support, which x and r both below 0 can leave */
     gurn_merged_norm norm = gurn_merged_sum(step, lambda, n);
     double own = gurn_log_weight(step->own.wide, m, x, lambda * GURN_LN2) - step->own.wide[0] * GURN_LN2;
     double rest = (gurn_log2_gamma(r + 1.0) + gurn_log2_gamma(m_rest - r + 1.0)) * GURN_LN2;

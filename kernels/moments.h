@@ -1,29 +1,35 @@
 /*
- * The exact law of [MVHG] Eq. 1 by a contour integral: log P0, mean, covariance and third cumulants, in C and in CUDA device code.
+ * The exact law of [MVHG] Eq. 1 by a contour integral: log P0, mean, covariance and third cumulants, in C and in CUDA
+ * device code.
  *
  * Under the tilt (tilt.h) the counts are independent binomials X_j given sum X_j = n. With phi_j(t) = q_j + p_j e^{it},
- *     Q(n) = P(sum X_j = n) = 1/M sum_{s=0}^{M-1} Phi(t_s),   Phi(t) = e^{-int} prod_j phi_j(t)^{m_j},   t_s = 2 pi s / M,
- * up to Q(n +- M), Q(n +- 2M), ...: the trapezoid rule on the circle through the saddle point. The same sum with a further factor
- * gives every moment: under weights w_s = Phi(t_s) / sum Phi, with the tilted probability pi_j(t) = p_j e^{it} / phi_j(t),
+ *     Q(n) = P(sum X_j = n) = 1/M sum_{s=0}^{M-1} Phi(t_s),   Phi(t) = e^{-int} prod_j phi_j(t)^{m_j},
+ *     t_s = 2 pi s / M,
+ * up to Q(n +- M), Q(n +- 2M), ...: the trapezoid rule on the circle through the saddle point. The same sum with a
+ * further factor gives every moment: under weights w_s = Phi(t_s) / sum Phi, with the tilted probability pi_j(t) = p_j
+ * e^{it} / phi_j(t),
  *     z_j = m_j (pi_j - p_j),  v_j = m_j pi_j (1 - pi_j),  v'_j = v_j (1 - 2 pi_j),  zc_j = z_j - E_w z_j,
- *     log P0 = log Q(n) + sum_j m_j log(1 + omega_j lambda) - n log lambda        P0 = sum_x prod_j C(m_j, x_j) omega_j^{x_j}
+ *     log P0 = log Q(n) + sum_j m_j log(1 + omega_j lambda) - n log lambda
+ *                                                     P0 = sum_x prod_j C(m_j, x_j) omega_j^{x_j}
  *     mean_j = m_j p_j + E_w z_j                                                  = d log P0 / d log omega_j
  *     cov_jl = E_w zc_j zc_l + [j = l] E_w v_j                                    = d mean_j / d log omega_l
  *     sum_jl G_jl d cov_jl / d log omega_a = E_w [zc_a s + v_a h_a + G_aa v'_a],
  *         h = (G + G^T) zc,  s = zc^T G zc + sum_j G_jj v_j.
- * The last follows from d E_w f / d log omega_a = E_w [zc_a f + d f / d log omega_a]. Everything is real: s and M - s are conjugate,
- * so only 0 <= t < pi is visited, with double weight for s > 0. M is odd, so that t = pi, where phi may vanish, is never met.
+ * The last follows from d E_w f / d log omega_a = E_w [zc_a f + d f / d log omega_a]. Everything is real: s and M - s
+ * are conjugate, so only 0 <= t < pi is visited, with double weight for s > 0. M is odd, so that t = pi, where phi may
+ * vanish, is never met.
  *
- * How many nodes. With V = sum m_j p_j q_j and L = GURN_CONTOUR_NATS + log(1 + 12 V)/2, where Q(n) >= 1/sqrt(1 + 12 V) (the largest
- * probability of a whole-numbered variate of variance V; n is the mean, hence a mode: Darroch 1964):
- *   - Bernstein's inequality, P(|X - n| >= M) <= 2 exp(-M^2 / (2 (V + M/3))), makes the aliases e^-GURN_CONTOUR_NATS of Q(n) for
- *     M >= L/3 + sqrt(L^2/9 + 2 L V); M > sum m_j has none at all;
+ * How many nodes. With V = sum m_j p_j q_j and L = GURN_CONTOUR_NATS + log(1 + 12 V)/2, where Q(n) >= 1/sqrt(1 + 12 V)
+ * (the largest probability of a whole-numbered variate of variance V; n is the mean, hence a mode: Darroch 1964):
+ *   - Bernstein's inequality, P(|X - n| >= M) <= 2 exp(-M^2 / (2 (V + M/3))), makes the aliases e^-GURN_CONTOUR_NATS of
+ *     Q(n) for M >= L/3 + sqrt(L^2/9 + 2 L V); M > sum m_j has none at all;
  *   - |Phi(t)| <= exp(-V (1 - cos t)), so nodes with V (1 - cos t) > L are not visited.
- * That leaves at most GURN_CONTOUR_NODES nodes for any urn: V < L/2 visits them all, (M+1)/2 <= 31; larger V ever fewer, 16 in
- * the end.
+ * That leaves at most GURN_CONTOUR_NODES nodes for any urn: V < L/2 visits them all, (M+1)/2 <= 31; larger V ever
+ * fewer, 16 in the end.
  *
- * Accuracy: terms are at most 1, their sum at least M / sqrt(1 + 12 V), so that little cancels: about 1e-14 relative for log P0, 1e-14
- * m_j p_j absolute for a mean. Where a class is all but never or all but always drawn in full (mean < 1e-14 m_j p_j) that is noise.
+ * Accuracy: terms are at most 1, their sum at least M / sqrt(1 + 12 V), so that little cancels: about 1e-14 relative
+ * for log P0, 1e-14 m_j p_j absolute for a mean. Where a class is all but never or all but always drawn in full (mean <
+ * 1e-14 m_j p_j) that is noise.
  */
 #ifndef GURN_MOMENTS_H
 #define GURN_MOMENTS_H
@@ -82,8 +88,8 @@ GURN_FN gurn_node gurn_contour_node(gurn_contour c, int32_t s) {
 }
 
 /*
- * log phi(t) - i p t = log(modulus) + i phase of one ball of a class. The phase is taken from the less likely of drawn and not
- * drawn, phi = e^{it} (p + q e^{-it}), so that little cancels in it.
+ * log phi(t) - i p t = log(modulus) + i phase of one ball of a class. The phase is taken from the less likely of drawn
+ * and not drawn, phi = e^{it} (p + q e^{-it}), so that little cancels in it.
  */
 GURN_FN gurn_complex gurn_node_log(gurn_node node, double p, double q) {
     double less = p <= q ? p : q;
@@ -102,8 +108,8 @@ GURN_FN gurn_complex gurn_node_weight(gurn_node node, gurn_complex log_phi, doub
 }
 
 /*
- * What one class gives to shift, n - sum m_j p_j: a whole number, which is exact and to be summed apart, and a rest that is small
- * where p is near 1 too.
+ * What one class gives to shift, n - sum m_j p_j: a whole number, which is exact and to be summed apart, and a rest
+ * that is small where p is near 1 too.
  */
 GURN_FN double gurn_shift_whole(double m, double p) { return p <= 0.5 ? 0.0 : m; }
 GURN_FN double gurn_shift_rest(double m, double p, double q) { return p <= 0.5 ? -m * p : m * q; }
@@ -135,8 +141,8 @@ GURN_FN double gurn_mean_held(double mean, double m, double n, double total) {
 }
 
 /*
- * w (f - E_w f) of a node: what a further factor is to be multiplied by for its covariance with f, sum_s w_s (f_s - E f) g_s. That
- * centres g too.
+ * w (f - E_w f) of a node: what a further factor is to be multiplied by for its covariance with f, sum_s w_s (f_s - E
+ * f) g_s. That centres g too.
  */
 GURN_FN gurn_complex gurn_node_centred(gurn_complex w, gurn_complex f, double mean) {
     f.re -= mean;

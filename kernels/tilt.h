@@ -1,10 +1,11 @@
 /*
  * The tilt: the lambda at which independent X_j ~ Binomial(m_j, p_j), p_j = omega_j lambda / (1 + omega_j lambda), have
- * sum_j m_j p_j = n. The MVHG law is the law of (X_j) given sum X_j = n for every lambda; at this one the condition is likely, so that
- * probabilities of sums neither over- nor underflow (DESIGN 1.1). Base-2 logarithms: a_j = log2 omega_j, ell = log2 lambda.
+ * sum_j m_j p_j = n. The MVHG law is the law of (X_j) given sum X_j = n for every lambda; at this one the condition is
+ * likely, so that probabilities of sums neither over- nor underflow (DESIGN 1.1). Base-2 logarithms: a_j = log2
+ * omega_j, ell = log2 lambda.
  *
- * The classes are summed over GURN_TILT_LANES strided partial sums, added up by halves, on every device (a warp's lanes are such
- * partial sums): so the tilt, and the tables that are built on it, have the same bits everywhere.
+ * The classes are summed over GURN_TILT_LANES strided partial sums, added up by halves, on every device (a warp's lanes
+ * are such partial sums): so the tilt, and the tables that are built on it, have the same bits everywhere.
  */
 #ifndef GURN_TILT_H
 #define GURN_TILT_H
@@ -35,9 +36,14 @@ typedef struct gurn_tilt {
     int rounds;
 } gurn_tilt;
 
+/* Range of a over the classes that have balls, and its mean weighted by m (0 when there is no ball). */
+typedef struct gurn_tilt_range {
+    double min, max, mean;
+} gurn_tilt_range;
+
 /*
- * Begins: n of total balls, 0 < n < total; a_mean, a_min, a_max: mean weighted by m, and range, of a over the classes with m > 0. All
- * p_j lie between those of a_min and a_max, which gives the bracket.
+ * Begins: n of total balls, 0 < n < total; a_mean, a_min, a_max: mean weighted by m, and range, of a over the classes
+ * with m > 0. All p_j lie between those of a_min and a_max, which gives the bracket.
  */
 GURN_FN gurn_tilt gurn_tilt_begin(double n, double total, double a_mean, double a_min, double a_max) {
     gurn_tilt t;
@@ -54,10 +60,10 @@ GURN_FN gurn_tilt gurn_tilt_begin(double n, double total, double a_mean, double 
 }
 
 /*
- * One round of Newton's method on log2 odds(mean / total) as a function of ell, which is nearly straight (straight when all omega are
- * equal), with bisection where that leaves the bracket or does not at least halve the step. t->mean and t->variance have been filled
- * in for t->ell. Returns 1 when |mean - n| is within 2^-20 standard deviations (or rounding): ell is final.
- * Nothing that is computed with the tilt needs it exactly.
+ * One round of Newton's method on log2 odds(mean / total) as a function of ell, which is nearly straight (straight when
+ * all omega are equal), with bisection where that leaves the bracket or does not at least halve the step. t->mean and
+ * t->variance have been filled in for t->ell. Returns 1 when |mean - n| is within 2^-20 standard deviations (or
+ * rounding): ell is final. Nothing that is computed with the tilt needs it exactly.
  */
 GURN_FN int gurn_tilt_step(gurn_tilt *t) {
     double f = t->mean - t->n;

@@ -1,6 +1,6 @@
 /*
- * The tilt (tilt.h) on the CPU, a vector of classes at a time. Arrays of classes are as long as gurn_padded_classes says, with
- * classes of size 0 behind the last.
+ * The tilt (tilt.h) on the CPU, a vector of classes at a time. Arrays of classes are as long as gurn_padded_classes
+ * says, with classes of size 0 behind the last.
  */
 #ifndef GURN_TILT_CPU_H
 #define GURN_TILT_CPU_H
@@ -21,10 +21,7 @@ GURN_FN double gurn_tilt_total(double *lanes) {
     return lanes[0];
 }
 
-/* Range of a = log2 omega over the classes that have balls, and its mean weighted by m; total = sum m. */
-typedef struct gurn_tilt_range {
-    double min, max, mean;
-} gurn_tilt_range;
+/* total = sum m */
 GURN_FN gurn_tilt_range gurn_tilt_range_of(const double *a, const double *m, int64_t classes, double total) {
     double sum[GURN_TILT_LANES] = {0};
     gurn_tilt_range range = {INFINITY, -INFINITY, 0.0};

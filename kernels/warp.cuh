@@ -49,10 +49,10 @@ GURN_DEVICE T gurn_tile_from(T value, int lane) {
     return __shfl_sync(GURN_ALL_LANES, value, lane, LANES);
 }
 
-/* Sum over the tile, by a butterfly of ascending distance: a fixed order. Identity 0. */
+/* Sum over the tile, by a butterfly of descending distance: a fixed order, that of tilt.h. Identity 0. */
 template <int LANES, class T>
 GURN_DEVICE T gurn_tile_sum(T value) {
-    for (int distance = 1; distance < LANES; distance *= 2)
+    for (int distance = LANES / 2; distance > 0; distance /= 2)
         value += __shfl_xor_sync(GURN_ALL_LANES, value, distance, LANES);
     return value;
 }

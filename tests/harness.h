@@ -41,7 +41,7 @@ std::string target_name(const testing::TestParamInfo<Target> &info);
 #define ON_ALL_TARGETS(Suite) \
     INSTANTIATE_TEST_SUITE_P(All, Suite, testing::ValuesIn(gurn_test::all_targets()), gurn_test::target_name)
 
-/* ------------------------------------------------------------------------------------------------------------ a call --- */
+/* ------------------------------------------------------------------------------------------------------- a call --- */
 
 struct Problem {
     oracle::Urn urn;
@@ -106,7 +106,7 @@ Answer run_forward(gurn_context *context, const Target &target, const Problem &p
 Gradient run_backward(gurn_context *context, const Target &target, const Problem &problem, const std::vector<double> &x,
                       const Incoming &incoming);
 
-/* --------------------------------------------------------------------------------------------------------- the fixture --- */
+/* -------------------------------------------------------------------------------------------------- the fixture --- */
 
 class OnTarget : public testing::TestWithParam<Target> {
 protected:
@@ -126,7 +126,8 @@ protected:
      */
     int64_t scaled(int64_t rows, int64_t least = 1) const;
 
-    bool samples(oracle::Chain chain) const; /* whether this build can draw by that chain */
+    virtual bool draws() const { return true; } /* whether the suite is about draws */
+    bool samples(oracle::Chain chain) const;    /* whether this build can draw by that chain */
 
     Answer forward(const Problem &problem, int want = kAll) {
         return run_forward(context(), GetParam(), problem, want);

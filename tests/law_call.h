@@ -1,4 +1,7 @@
-/* Calls of the functions about the law itself (gurn_mvhg_log_prob, _moments, _kl, _mode), with plain vectors in and out. */
+/*
+ * Calls of the functions about the law itself (gurn_mvhg_log_prob, _moments, _kl, _mode), with plain vectors in and
+ * out.
+ */
 #ifndef GURN_TESTS_LAW_CALL_H
 #define GURN_TESTS_LAW_CALL_H
 
@@ -8,7 +11,10 @@ namespace gurn_test {
 
 class Law {
 public:
-    /* Of the problem: urn (chain, order), rows, log_omega, n, n_rows, call_order. extra_n: n_max of the plan is at least that. */
+    /*
+     * Of the problem: urn (chain, order), rows, log_omega, n, n_rows, call_order. extra_n: n_max of the plan is at
+     * least that.
+     */
     Law(gurn_context *context, const Target &target, const Problem &p, int extra_n = 0)
         : context_(context),
           target_(target),
