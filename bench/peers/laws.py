@@ -33,8 +33,8 @@ def rest_log_odds(log_omega, m):
 
 
 def merged_steps(case, log_omega, bits):
-    """The drawn steps of the merged chain, one list for each: (probability of what is left before it, counts k whose logit is within
-    `bits` of the mode's, their probabilities), for all that can be left."""
+    """The drawn steps of the merged chain, one list for each: (what can be left before it, the probability of that, counts k whose logit
+    is within `bits` of the mode's, their probabilities)."""
     m, n = case["m"], case["n"]
     f = _log_factorials(sum(m))
     odds = rest_log_odds(log_omega, m)
@@ -51,7 +51,7 @@ def merged_steps(case, log_omega, bits):
             keep = logit > logit.max() - bits * np.log(2.0)
             k, p = k[keep], np.exp(logit[keep] - logit.max())
             p /= p.sum()
-            steps[i].append((left[b], k, p))
+            steps[i].append((int(b), left[b], k, p))
             following[b - k] += left[b] * p
         left = following
     return steps
@@ -59,7 +59,7 @@ def merged_steps(case, log_omega, bits):
 
 def merged_mean(case, log_omega):
     """Expected counts of the merged chain, by the law of what is left before every class."""
-    mean = [sum(weight * (p @ k) for weight, k, p in step) for step in merged_steps(case, log_omega, 65.0)]
+    mean = [sum(weight * (p @ k) for _, weight, k, p in step) for step in merged_steps(case, log_omega, 65.0)]
     return np.array(mean + [case["n"] - sum(mean)])
 
 

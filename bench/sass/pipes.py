@@ -25,7 +25,7 @@ def pipe_of(instruction):
     if instruction.base in _PIPE:
         return _PIPE[instruction.base]
     # The uniform datapath's opcodes are named after those of the lanes.
-    if instruction.base.startswith(("U", "R2UR", "S2UR", "LDCU")):
+    if instruction.base.startswith(("U", "R2UR", "S2UR", "LDCU", "VOTEU")):
         return "uniform"
     return None
 
@@ -52,7 +52,7 @@ class Gpu:
     issue: int = 128  # four schedulers, an instruction of 32 lanes each a clock
 
     def busiest(self, counts):
-        """Clocks that a multiprocessor takes for so many lane-instructions, by what takes longest: (clocks, 'issue' or pipe)."""
+        """Clocks that a multiprocessor takes for so many lane-instructions: (to issue them, of the busiest pipe, that pipe or 'issue')."""
         counts = dict(counts)
         clocks = {"issue": sum(counts.values()) / self.issue}
         counts["FMA"] = counts.get("FMA", 0) + counts.get("IMAD", 0)
