@@ -203,9 +203,10 @@ static void report_mle(const struct fit *fit, const struct mle_result *result) {
     printf("rows             %lld\n", (long long)fit->counts.rows);
     printf("log-likelihood   %.9g%s\n", result->log_likelihood, result->groups > 1 ? " (in the limit)" : "");
     printf("  of equal omega %.9g\n", result->log_likelihood_equal);
-    printf("%s %lld steps, %.1e standard errors from the maximum\n",
-           result->converged ? "converged       " : "NOT CONVERGED   ", (long long)result->iterations,
-           result->distance);
+    char distance[32] = "less than 1e-9";
+    if (result->distance >= 1e-9) snprintf(distance, sizeof distance, "%.1e", result->distance);
+    printf("%s %lld steps, %s standard errors from the maximum\n",
+           result->converged ? "converged       " : "NOT CONVERGED   ", (long long)result->iterations, distance);
     printf("\n%5s %9s %12s %12s %11s %10s %11s%s\n", "class", "m", "data mean", "urn mean", "log omega", "std error",
            "omega", result->groups > 1 ? " group   in group" : "");
     for (int32_t c = 0; c < classes; c++) {
