@@ -1,7 +1,10 @@
 #!/bin/sh
 # Experiments 5.1 and C.1.1 of the MVHG paper (ks/ks.py says what is tested and judged): a table, and the figures where matplotlib is.
 #
-# usage: ks.sh GUMBELURN [option of ks/ks.py ...]      results go to build/ks, or what --out names
+# usage: ks.sh GUMBELURN [option of ks/ks.py ...]
+#
+# To build/ks, or what --out names: table.txt (what is printed), tests.csv, histograms.csv, and the figures. examples/results/ks has
+# those of a full run.
 #
 # Exit status: that of ks.py. PYTHON: a Python with NumPy; without it, .venv's (scripts/setup.sh ks) or the system's.
 set -eu
@@ -14,7 +17,10 @@ out=$root/build/ks
 previous=
 for argument; do
     case $previous in --out) out=$argument ;; esac
-    case $argument in --out=*) out=${argument#--out=} ;; esac
+    case $argument in
+        --out=*) out=${argument#--out=} ;;
+        -h | --help) exec python3 "$here/ks/ks.py" --help ;;
+    esac
     previous=$argument
 done
 
@@ -32,7 +38,18 @@ fi
 
 mkdir -p "$out"
 status=0
-"$python" "$here/ks/ks.py" "$program" --out "$out" "$@" || status=$?
+{
+    echo "command  examples/ks.sh gumbelurn $*"
+    echo "program  $("$program" --version), commit $(git -C "$root" describe --always --dirty=+ 2>/dev/null || echo unknown)"
+    echo "machine  $(uname -m), $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)"
+    echo
+    "$python" "$here/ks/ks.py" "$program" --out "$out" "$@" || echo $? >"$out/status"
+} >"$out/table.txt"
+cat "$out/table.txt"
+if [ -f "$out/status" ]; then
+    status=$(cat "$out/status")
+    rm "$out/status"
+fi
 if [ "$status" -gt 1 ] && [ "$status" -ne 77 ]; then exit "$status"; fi # wrong usage
 if "$python" -c 'import matplotlib' 2>/dev/null; then
     "$python" "$here/ks/plots.py" "$out"

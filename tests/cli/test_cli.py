@@ -349,8 +349,6 @@ class CudaLaw(Directory):
         super().setUp()
         if not re.search(r"(?m)^cuda +device 0", output("info")):
             self.skipTest("no CUDA device")
-        if b"does not have the law" in run("kl", "--m", "1,1", "--n", 1, "--device", "cuda").stderr:
-            self.skipTest("the CUDA back end does not have the law yet")
 
     def test_the_answers_are_those_of_the_cpu(self):
         path, result = self.file("3,1\n2,2\n3,1\n4,0\n"), self.directory / "result.csv"
