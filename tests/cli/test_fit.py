@@ -3,6 +3,7 @@
 
 Statistical checks have fixed seeds, so they cannot fail by chance; their bounds say how far chance reaches.
 """
+import itertools
 import math
 import os
 import pty
@@ -160,6 +161,45 @@ class Mle(Directory):
         _, joined = self.fit("--m", "6,5,0,7,4", "--in", self.file(lines([*rows, (1, 4, 0, 0, 4)])))
         self.assertEqual(joined["group"], [0, 0, -1, 0, 0])
         self.assertGreater(min(joined["log_omega"][c] for c in (1, 4)), max(joined["log_omega"][c] for c in (0, 3)))
+
+    def test_groups_of_random_tables(self):
+        """Groups by their definition: classes that no set separates which is exhausted, in every row, before the rest is touched."""
+        generator = random.Random(1)
+        sizes = {}
+        for _ in range(150):
+            m = [generator.choice((1, 1, 2, 3, 5)) for _ in range(generator.choice((2, 3, 4, 5)))]
+            rows, likely = [], [math.exp(generator.choice((1, 4)) * generator.gauss(0, 1)) for _ in m]
+            for _ in range(generator.choice((1, 2, 3, 5))):
+                balls = [c for c, size in enumerate(m) for _ in range(size)]  # drawn one by one: not the law, but near
+                row = [0] * len(m)
+                for _ in range(generator.randrange(1, sum(m))):
+                    c = generator.choices(balls, [likely[b] for b in balls])[0]
+                    balls.remove(c)
+                    row[c] += 1
+                rows.append(row)
+            closed = [S for size in range(1, len(m)) for S in itertools.combinations(range(len(m)), size)
+                      if all(sum(row[c] for c in S) == min(sum(row), sum(m[c] for c in S)) for row in rows)]
+            result = run("fit", "--m", ",".join(map(str, m)), "--in", self.file(lines(rows)), "--method", "mle", "--out",
+                         self.directory / "result.csv")
+            self.assertEqual(result.returncode, 0, result.stderr.decode())
+            self.assertEqual(bool(result.stderr), bool(closed))
+            _, out = table((self.directory / "result.csv").read_text())
+            group = [row[7] for row in out]
+            sizes[len(set(group))] = sizes.get(len(set(group)), 0) + 1
+            for c, d in itertools.permutations(range(len(m)), 2):
+                above, below = (any(i in S and j not in S for S in closed) for i, j in ((c, d), (d, c)))
+                self.assertEqual(group[c] == group[d], not above and not below, (m, rows, closed, group))
+                if above and not below:
+                    self.assertLess(group[c], group[d], (m, rows, closed, group))
+            for name in set(group):  # the score of every group is 0
+                members = [c for c in range(len(m)) if group[c] == name]
+                mean = [0.0] * len(members)
+                for row in rows:
+                    law = Law([m[c] for c in members], sum(row[c] for c in members), [out[c][8] for c in members])
+                    mean = [total + one for total, one in zip(mean, law.moments()[0], strict=True)]
+                for c, total in zip(members, mean, strict=True):
+                    self.near(total, sum(row[c] for row in rows), 1e-9)
+        self.assertGreater(min(sizes.get(count, 0) for count in (1, 2, 3)), 10, sizes)  # all kinds were met
 
     def test_an_order_is_all_there_is(self):
         text, result = self.fit("--m", "2,3,4", "--in", self.file("2,1,0\n1,0,0\n2,3,2\n"),
