@@ -72,6 +72,7 @@ if(GURN_CUDA_MODE STREQUAL "CUDA")
     set(CMAKE_CUDA_RUNTIME_LIBRARY Static) # loads without a driver, so that one binary can fall back to the CPU
     find_package(CUDAToolkit REQUIRED)
     target_link_libraries(gurn_cuda_flags INTERFACE CUDA::cudart_static)
+    target_compile_definitions(gurn_cuda_flags INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:GURN_HAVE_CURAND_PHILOX>)
     if(NOT GURN_CURAND_INCLUDE_DIR IN_LIST CUDAToolkit_INCLUDE_DIRS)
         target_include_directories(gurn_cuda_flags SYSTEM INTERFACE ${GURN_CURAND_INCLUDE_DIR})
     endif()

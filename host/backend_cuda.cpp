@@ -30,7 +30,10 @@ gurn_device_scope::~gurn_device_scope() {
     if (before_ >= 0) cudaSetDevice(before_);
 }
 
-/* Whatever is missing (a driver, a new enough one, a device, kernels for this device), the answer is that there is no device. */
+/*
+ * Whatever is missing (a driver, a new enough one, a device, kernels for this device), the answer is that there is no
+ * device.
+ */
 static gurn_status no_device(gurn_context *context, cudaError_t error, const char *what) {
     cudaGetLastError();
     return gurn_fail(context, GURN_NO_DEVICE, "%s: %s", what, cudaGetErrorString(error));

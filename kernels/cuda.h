@@ -1,7 +1,7 @@
 /*
- * What host/ asks of the CUDA kernels: launchers, at the end of each .cu file. A launcher puts work on a stream and comes back; it
- * allocates nothing, waits for nothing and reads no device memory, so that it can be captured in a graph. It returns what the CUDA
- * runtime said.
+ * What host/ asks of the CUDA kernels: launchers, at the end of each .cu file. A launcher puts work on a stream and
+ * comes back; it allocates nothing, waits for nothing and reads no device memory, so that it can be captured in a
+ * graph. It returns what the CUDA runtime said.
  */
 #ifndef GURN_CUDA_H
 #define GURN_CUDA_H
@@ -16,12 +16,24 @@ extern "C" {
 /* Whether this device can run the kernels that were compiled: an error if not. */
 cudaError_t gurn_cuda_probe(void);
 
-/* mvhg.cu. The view is the device's; order and view pointers inside the job are read on the host only as mvhg.cu says. */
+/*
+ * Copies an order of the host's to the device, through the parameters of launches: so that nothing of the host's
+ * memory is read later, not even by a captured graph.
+ */
+cudaError_t gurn_cuda_put_order(const int32_t *order, int32_t classes, int32_t *to, cudaStream_t stream);
+
+/*
+ * mvhg.cu: bytes of workspace, and the two calls. The view is the device's; in.order is host memory, read before they
+ * return.
+ */
 size_t gurn_cuda_mvhg_bytes(const gurn_mvhg_job *job, bool backward);
 cudaError_t gurn_cuda_mvhg_forward(const gurn_mvhg_job *job, cudaStream_t stream);
 cudaError_t gurn_cuda_mvhg_backward(const gurn_mvhg_job *job, cudaStream_t stream);
 
-/* law.cu: bytes of workspace, and one operation. The view is the device's; in.order is host memory, read before it returns. */
+/*
+ * law.cu: bytes of workspace, and one operation. The view is the device's; in.order is host memory, read before it
+ * returns.
+ */
 size_t gurn_cuda_law_workspace(const gurn_law_job *job);
 cudaError_t gurn_cuda_law_launch(const gurn_law_job *job, cudaStream_t stream);
 /* law_merged.cu: the log-probability of the merged chain, for law.cu. call: law_call of law.cuh. */

@@ -1,54 +1,315 @@
 /*
- * The MVHG chain on a GPU (gumbelurn.h; mathematics in mvhg.h).
+ * The MVHG chain on a GPU: forward and fused backward of a batch (gumbelurn.h; mathematics in mvhg.h).
  *
- * Log odds. One thread a row walks the places from last to first, as the CPU does, in double: lambda [C][rows] in the
- * workspace, 8 bytes a step, read and written with neighbouring rows in neighbouring threads. A row that holds a NaN or an infinite
- * log omega is marked by NaN at place 0.
+ * Log odds come first: a thread takes a row and walks its places from last to first, in double, as the CPU does. They
+ * are kept in the workspace as lambda [C][rows], 8 bytes a step, neighbouring rows side by side.
+ *
+ * The chain. float32 draws with generated noise are made here, everything else in mvhg_general.cu. A group of LANES
+ * threads takes a row and walks its classes: 8 lanes where windows are short, a warp or a block of 256 where they are
+ * long (lanes_of). A step is found its mode and window by the group's lanes together; then each lane strides the
+ * window with four consecutive counts at a time: one block of Philox, one 16-byte load of the own table, four loads
+ * of the rest's (whose alignment changes with what is left), four races. What a lane keeps is its best race
+ * (forward), or its sums (backward), which the group combines when the window is done. Nothing is stored per count.
+ * Of device memory a step reads 8 bytes of lambda, and writes its count (4 bytes) or its gradient (8 bytes); tables
+ * and steps come from the cache.
+ *
+ * One-hots of hard draws are a function of x, and are written by a kernel of their own, neighbouring entries by
+ * neighbouring threads.
+ *
+ * Gradients. Each step's gradient at fixed log omega_R goes to the workspace, [C][rows]; a thread a row spreads them
+ * over the classes (mvhg.h, gurn_merged_share). Summed over rows, they are added within each block of 128 rows, then
+ * the blocks by another kernel.
+ *
+ * Determinism: x depends on no order (least values). Sums are taken in an order that the plan and the number of rows
+ * determine, without atomics.
  */
-#include "cuda.h"
-#include "mvhg.h"
-#include "warp.cuh"
+#include "mvhg_step.cuh"
 
-/* One row's log odds; rows = 1 when all share one row. */
+/*
+ * ------------------------------------------------------------------------------------------------- before the chain
+ * ---
+ */
+
+/* One row's log odds; rows = 1 when all share one row. A bad row has NaN at place 0. */
 template <class Real>
 __global__ void mvhg_lambda(gurn_plan_view view, const int32_t *order, const Real *log_omega, int64_t stride,
                             int64_t rows, double *lambda) {
-    int64_t b = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (b >= rows) return;
-    log_omega += b * stride;
-    lambda += b;
-    double rest = 0.0;
-    bool finite = true;
-    for (int32_t i = view.classes - 1; i >= 0; i--) {
-        const gurn_step *step = &view.steps[i];
-        double value = (double)log_omega[order[i]], own = value * GURN_LOG2E, odds = 0.0;
-        finite &= isfinite(value) != 0;
-        if (step->m_rest > 0) odds = s_merged_lambda(own, rest, step->log2_m_rest);
-        if (step->m > 0 && i > 0) {
-            double mine = own + step->log2_m;
-            rest = step->m_rest > 0 ? s_log2_add(rest, mine) : mine;
+    for (int64_t b = (int64_t)blockIdx.x * GURN_BLOCK + threadIdx.x; b < rows; b += (int64_t)gridDim.x * GURN_BLOCK) {
+        double rest = 0.0;
+        bool finite = true;
+        for (int32_t i = view.classes - 1; i >= 0; i--) {
+            const gurn_step *step = &view.steps[i];
+            double value = (double)log_omega[b * stride + order[i]], own = value * GURN_LOG2E, odds = 0.0;
+            finite &= fabs(value) < INFINITY;
+            if (step->m_rest > 0) odds = s_merged_lambda(own, rest, step->log2_m_rest);
+            if (step->m > 0 && i > 0) {
+                double mine = own + step->log2_m;
+                rest = step->m_rest > 0 ? s_log2_add(rest, mine) : mine;
+            }
+            lambda[i * rows + b] = i > 0 || finite ? odds : NAN;
         }
-        lambda[i * rows] = i > 0 || finite ? odds : NAN;
     }
 }
+
+/*
+ * An order that came with the call, in host memory: it travels in the launches' parameters, of which 4096 bytes are
+ * allowed.
+ */
+#define GURN_ORDER_PART 960
+typedef struct gurn_order_part {
+    int32_t entry[GURN_ORDER_PART];
+} gurn_order_part;
+__global__ void mvhg_order(const __grid_constant__ gurn_order_part part, int32_t count, int32_t *order) {
+    for (int32_t i = (int32_t)threadIdx.x; i < count; i += GURN_BLOCK) order[i] = part.entry[i];
+}
+
+/*
+ * ----------------------------------------------------------------------------------------------------------- forward
+ * ---
+ */
+
+/*
+ * Draws a row's class. With p, the fixed-point cost of the draw above the reference, and the sum of 2^-(cost -
+ * reference), of which log_p is made. A window of one count has no choice.
+ */
+template <int LANES, bool WITH_P>
+GURN_DEVICE int32_t gurn_race_draw(const gurn_race_step &s, const gurn_row_noise &noise, uint32_t tag, int32_t *cost,
+                                   float *p) {
+    float best = INFINITY, sum = 0.0f, bits = GURN_SURE_BITS;
+    int32_t count = INT32_MAX;
+    bool again = true;
+    do {
+        gurn_support window = gurn_step_window(s, bits);
+        if (again) {
+            best = INFINITY;
+            count = INT32_MAX;
+            sum = 0.0f;
+            gurn_quad quad;
+            for (gurn_stride at = gurn_stride_begin<LANES>(s, window.low); at.k <= window.high;
+                 gurn_stride_next<LANES>(&at)) {
+                gurn_quad_race(s, at, window, at.k, noise, tag, &quad);
+                for (int j = 0; j < 4; j++) {
+                    if (quad.value[j] < best) {
+                        best = quad.value[j];
+                        count = at.k + j;
+                    }
+                    if (WITH_P) sum += s_rough_reciprocal32(quad.growth[j]);
+                }
+            }
+        }
+        count = gurn_group_argmin<LANES>(&best, count);
+        again = bits < GURN_RACE_BITS && !(best <= GURN_SURE_RACE * GURN_RACE_SCALE) &&
+                (window.low > s.support.low || window.high < s.support.high);
+        bits = GURN_RACE_BITS;
+    } while (gurn_group_any<LANES>(again));
+    if (WITH_P) {
+        bool choice = s.support.low < s.support.high;
+        sum = gurn_group_sum<LANES>(sum);
+        *cost = choice ? (int32_t)(gurn_cost_fixed(s.own, s.rest, s.lambda, count) - s.reference) : 0;
+        *p = choice ? sum : 1.0f;
+    }
+    return count;
+}
+
+/* log2 of a product of many floats: whole bits apart, so that nothing over- or underflows. */
+typedef struct gurn_log_sum {
+    int64_t cost;     /* units of 2^-23 bit */
+    int32_t exponent; /* bits */
+    float product;    /* in [1, 2) */
+} gurn_log_sum;
+GURN_DEVICE void gurn_log_sum_add(gurn_log_sum *sum, int32_t cost, float p) {
+    uint32_t product = s_bits32(sum->product * p);
+    sum->cost += cost;
+    sum->exponent += (int32_t)(product >> 23) - 127;
+    sum->product = s_from_bits32((product & 0x007FFFFFu) | 0x3F800000u);
+}
+
+template <int LANES, bool WITH_P>
+__global__ void __launch_bounds__(GURN_THREADS(LANES), 640 / GURN_THREADS(LANES))
+    mvhg_race(const __grid_constant__ gurn_mvhg_work w) {
+    constexpr int ROWS = LANES < GURN_BLOCK ? GURN_BLOCK / LANES : 1; /* rows of a block */
+    bool leader = (threadIdx.x & (LANES - 1)) == 0;
+    for (int64_t first = (int64_t)blockIdx.x * ROWS; first < w.rows; first += (int64_t)gridDim.x * ROWS) {
+        int64_t b = first + threadIdx.x / LANES;
+        bool live = b < w.rows; /* groups beyond the last row go along with it, silently */
+        if (!live) b = w.rows - 1;
+        gurn_row_noise noise = gurn_work_noise(w, b);
+        int32_t left = gurn_work_n(w, b);
+        bool bad = left < 0;
+        if (bad) left = 0;
+        gurn_log_sum log2_p = {0, 0, 1.0f};
+        for (int32_t i = 0; i < w.view.classes; i++) {
+            const gurn_step *step = &w.view.steps[i];
+            int32_t cls = w.order[i],
+                    x = step->m_rest > 0 ? 0 : left; /* a class before which nothing is left takes it */
+            if (step->m > 0 && step->m_rest > 0) {
+                gurn_race_step s = gurn_step_begin(step, bad ? 0.0 : gurn_work_lambda(w, i, b), left);
+                int32_t cost;
+                float p;
+                x = gurn_race_draw<LANES, WITH_P>(s, noise, gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)cls), &cost,
+                                                  &p);
+                if (WITH_P) gurn_log_sum_add(&log2_p, cost, p);
+            }
+            if (w.out.x && leader && live) ((float *)w.out.x)[b * w.view.classes + cls] = bad ? NAN : (float)x;
+            left -= x;
+        }
+        if (WITH_P && leader && live) {
+            double sum = fma((double)log2_p.cost, 0x1p-23, log2_p.exponent + s_log2_64(log2_p.product));
+            ((float *)w.out.log_p)[b] = bad ? NAN : (float)(-sum * GURN_LN2);
+        }
+    }
+}
+
+/*
+ * One-hots and filled masks of hard draws, [rows][W], from x [rows][C]. A block covers `columns` entries of 256 /
+ * columns rows at a time: each thread looks its class up once, then goes down the rows.
+ */
+template <class Real>
+__global__ void __launch_bounds__(256) mvhg_one_hots(gurn_plan_view view, int64_t rows, int64_t width, int32_t columns,
+                                                     const Real *x, Real *y, Real *mask) {
+    int64_t column = (int64_t)blockIdx.x * columns + threadIdx.x % columns;
+    int32_t at_once = 256 / columns, row = (int32_t)threadIdx.x / columns;
+    if (column >= width || row >= at_once) return;
+    int32_t low = 0, high = view.classes - 1; /* the last class that begins at or before the column */
+    while (low < high) {
+        int32_t middle = low + (high - low + 1) / 2;
+        if (view.offset[middle] <= column)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    Real k = (Real)(column - view.offset[low]);
+    for (int64_t b = (int64_t)blockIdx.y * at_once + row; b < rows; b += (int64_t)gridDim.y * at_once) {
+        Real drawn = x[b * view.classes + low];
+        bool bad = drawn != drawn;
+        if (y) y[b * width + column] = bad ? drawn : (Real)(k == drawn);
+        if (mask) mask[b * width + column] = bad ? drawn : (Real)(k <= drawn);
+    }
+}
+
+/*
+ * --------------------------------------------------------------------------------------------------------- launchers
+ * ---
+ */
 
 cudaError_t gurn_cuda_probe(void) {
     cudaFuncAttributes attributes;
     return cudaFuncGetAttributes(&attributes, mvhg_lambda<float>);
 }
 
+/* The workspace: what both directions need, and what backward needs besides. */
+typedef struct gurn_space {
+    double *lambda;
+    int32_t *order;
+    void *x;
+    double *step, *partial;
+    size_t bytes;
+} gurn_space;
+static gurn_space space_of(const gurn_mvhg_job *job, bool backward) {
+    gurn_space s = {};
+    size_t classes = (size_t)job->view->classes, rows = (size_t)job->in.rows;
+    size_t real_size = job->dtype == GURN_FLOAT32 ? sizeof(float) : sizeof(double);
+    auto cut = [&](size_t bytes) {
+        void *p = job->workspace ? (char *)job->workspace + s.bytes : NULL;
+        s.bytes += (bytes + 255) & ~(size_t)255;
+        return p;
+    };
+    s.lambda = (double *)cut(classes * (job->in.log_omega_stride == 0 ? 1 : rows) * sizeof *s.lambda);
+    s.order = (int32_t *)cut(classes * sizeof *s.order);
+    if (!backward && job->in.relaxation == GURN_HARD) s.x = cut(rows * classes * real_size);
+    if (backward) s.step = (double *)cut(rows * classes * sizeof *s.step);
+    if (backward && job->in.log_omega_stride == 0)
+        s.partial = (double *)cut((size_t)gurn_blocks_of(job->in.rows, GURN_BLOCK) * classes * sizeof *s.partial);
+    return s;
+}
+
 size_t gurn_cuda_mvhg_bytes(const gurn_mvhg_job *job, bool backward) {
-    (void)job;
-    (void)backward;
-    return 0;
+    gurn_mvhg_job sized = *job;
+    sized.workspace = NULL;
+    return space_of(&sized, backward).bytes;
 }
+
+cudaError_t gurn_cuda_put_order(const int32_t *order, int32_t classes, int32_t *to, cudaStream_t stream) {
+    for (int32_t at = 0; at < classes; at += GURN_ORDER_PART) {
+        gurn_order_part part = {};
+        int32_t count = classes - at < GURN_ORDER_PART ? classes - at : GURN_ORDER_PART;
+        memcpy(part.entry, order + at, (size_t)count * sizeof *part.entry);
+        cudaLaunchConfig_t config = gurn_launch_rows(1, 1, GURN_BLOCK, stream);
+        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_order, part, count, to + at));
+    }
+    return cudaSuccess;
+}
+
+cudaError_t gurn_cuda_begin(const gurn_mvhg_job *job, bool backward, cudaStream_t stream, gurn_mvhg_work *w) {
+    gurn_space space = space_of(job, backward);
+    const gurn_mvhg_inputs *in = &job->in;
+    w->view = *job->view;
+    w->order = job->plan_order ? job->view->order : space.order;
+    w->lambda = space.lambda;
+    w->lambda_rows = in->log_omega_stride == 0 ? 1 : in->rows;
+    w->rows = in->rows;
+    w->width = job->width;
+    w->n = in->n;
+    w->n_max = job->n_max;
+    w->n_rows = in->n_rows;
+    w->noise = in->noise;
+    w->inv_tau = 1.0 / in->tau;
+    w->dtype = job->dtype;
+    w->soft = in->relaxation == GURN_SOFT;
+    w->out = job->out;
+    w->x = job->x;
+    w->upstream = job->upstream;
+    w->grad = job->grad;
+    w->room = space.x;
+    w->step = space.step;
+    w->partial = space.partial;
+    if (!job->plan_order) GURN_MUST(gurn_cuda_put_order(in->order, job->view->classes, space.order, stream));
+    cudaLaunchConfig_t config = gurn_launch_rows(w->lambda_rows, GURN_BLOCK, GURN_BLOCK, stream);
+    if (job->dtype == GURN_FLOAT32)
+        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_lambda<float>, w->view, w->order, (const float *)in->log_omega,
+                                     in->log_omega_stride, w->lambda_rows, w->lambda));
+    else
+        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_lambda<double>, w->view, w->order, (const double *)in->log_omega,
+                                     in->log_omega_stride, w->lambda_rows, w->lambda));
+    return cudaSuccess;
+}
+
+template <int LANES>
+static cudaError_t launch_race(const gurn_mvhg_work &w, cudaStream_t stream) {
+    constexpr int threads = GURN_THREADS(LANES);
+    cudaLaunchConfig_t config = gurn_launch_rows(w.rows, threads / LANES, threads, stream);
+    if (w.out.log_p)
+        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_race<LANES, true>, w));
+    else
+        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_race<LANES, false>, w));
+    return cudaSuccess;
+}
+
+template <class Real>
+static cudaError_t launch_one_hots(const gurn_mvhg_work &w, cudaStream_t stream) {
+    int32_t columns = w.width < 256 ? (int32_t)w.width : 256;
+    int64_t rows = w.rows / (256 / columns) + 1;
+    cudaLaunchConfig_t config = gurn_launch_rows(w.width, columns, 256, stream);
+    config.gridDim.y = (unsigned)(rows < 4096 ? rows : 4096);
+    GURN_MUST(cudaLaunchKernelEx(&config, mvhg_one_hots<Real>, w.view, w.rows, w.width, columns, (const Real *)w.out.x,
+                                 (Real *)w.out.y, (Real *)w.out.mask));
+    return cudaSuccess;
+}
+
 cudaError_t gurn_cuda_mvhg_forward(const gurn_mvhg_job *job, cudaStream_t stream) {
-    (void)job;
-    (void)stream;
-    return cudaErrorNotSupported;
-}
-cudaError_t gurn_cuda_mvhg_backward(const gurn_mvhg_job *job, cudaStream_t stream) {
-    (void)job;
-    (void)stream;
-    return cudaErrorNotSupported;
+    gurn_mvhg_work w;
+    GURN_MUST(gurn_cuda_begin(job, false, stream, &w));
+    bool one_hots = !w.soft && (w.out.y || w.out.mask);
+    if (one_hots && !w.out.x) w.out.x = w.room;
+    if (!gurn_is_fast(job, false)) {
+        GURN_MUST(gurn_cuda_general_forward(w, stream));
+    } else {
+        int lanes = gurn_lanes_of(job);
+        GURN_MUST(lanes == 8           ? launch_race<8>(w, stream)
+                  : lanes == GURN_WARP ? launch_race<GURN_WARP>(w, stream)
+                                       : launch_race<GURN_WIDE>(w, stream));
+    }
+    if (one_hots)
+        GURN_MUST(job->dtype == GURN_FLOAT32 ? launch_one_hots<float>(w, stream) : launch_one_hots<double>(w, stream));
+    return cudaSuccess;
 }

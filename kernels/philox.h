@@ -9,6 +9,10 @@
 
 #include "lanes.h"
 
+#if defined(__CUDACC__) && defined(GURN_HAVE_CURAND_PHILOX)
+#include <curand_philox4x32_x.h>
+#endif
+
 #define GURN_PHILOX_M0 0xD2511F53u
 #define GURN_PHILOX_M1 0xCD9E8D57u
 #define GURN_PHILOX_W0 0x9E3779B9u
@@ -24,7 +28,7 @@ enum {
 GURN_FN uint32_t gurn_stream_tag(uint32_t operation, uint32_t cls) { return operation << 24 | cls; }
 
 #if defined(__CUDACC__) && defined(GURN_HAVE_CURAND_PHILOX)
-/* Compiled by nvcc the rounds are cuRAND's own (the including .cu file has included curand_philox4x32_x.h). */
+/* Compiled by nvcc the rounds are cuRAND's own. */
 static __device__ __forceinline__ void gurn_philox4x32_10(const uint32_t ctr[4], const uint32_t key[2],
                                                           uint32_t out[4]) {
     uint4 r = curand_Philox4x32_10(make_uint4(ctr[0], ctr[1], ctr[2], ctr[3]), make_uint2(key[0], key[1]));

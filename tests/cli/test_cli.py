@@ -313,8 +313,6 @@ class Cuda(Directory):
         super().setUp()
         if not re.search(r"(?m)^cuda +device 0", output("info")):
             self.skipTest("no CUDA device")
-        if b"NotSupported" in run("sample", "--m", "1,1", "--n", 1, "--rows", 1, "--chain", "merged", "--device", "cuda").stderr:
-            self.skipTest("the CUDA back end does not draw yet")
 
     def test_info(self):
         self.assertRegex(output("info", "--device", "cuda"), r"(?m)^in use +device 0: ")

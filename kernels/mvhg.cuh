@@ -1,0 +1,131 @@
+/*
+ * What the CUDA files of the MVHG chain share: the call as its kernels see it, and a row's part of it. One kernel
+ * reads one gurn_mvhg_work by value; every pointer in it is to device memory.
+ */
+#ifndef GURN_MVHG_CUH
+#define GURN_MVHG_CUH
+
+#include "cuda.h"
+#include "mvhg.h"
+#include "warp.cuh"
+
+#define GURN_BLOCK 128 /* threads of a block, unless a whole block works on one row */
+#define GURN_WIDE 256  /* threads of a block that works on one row */
+#define GURN_THREADS(lanes) ((lanes) > GURN_BLOCK ? (lanes) : GURN_BLOCK)
+
+typedef struct gurn_mvhg_work {
+    gurn_plan_view view;
+    const int32_t *order; /* [C] */
+    double *lambda;       /* [C][lambda_rows]: base-2 log odds of each step; NaN at place 0 of a row that is bad */
+    int64_t lambda_rows;  /* 1: all rows share one row of log omega */
+    int64_t rows, width;
+    int32_t n, n_max;
+    const int32_t *n_rows;
+    gurn_noise noise;
+    double inv_tau;
+    gurn_dtype dtype;
+    bool soft;
+    gurn_mvhg_outputs out;
+    const void *x;
+    gurn_mvhg_upstream upstream;
+    gurn_mvhg_gradients grad;
+    void *room;      /* real [rows][C] (forward, hard): for x where it is not asked for */
+    double *step;    /* [C][rows] (backward): each step's gradient to log omega at fixed log omega_R */
+    double *partial; /* [blocks][C] (backward, shared omega): sums over the rows of a block */
+} gurn_mvhg_work;
+
+GURN_DEVICE double gurn_work_lambda(const gurn_mvhg_work &w, int32_t place, int64_t b) {
+    return w.lambda[w.lambda_rows == 1 ? place : place * w.lambda_rows + b];
+}
+
+/* n of a row; -1 for a row that only the device can see to be bad, all of whose results are NaN. */
+GURN_DEVICE int32_t gurn_work_n(const gurn_mvhg_work &w, int64_t b) {
+    int32_t n = w.n_rows ? w.n_rows[b] : w.n;
+    return n < 0 || n > w.n_max || isnan(gurn_work_lambda(w, 0, b)) ? -1 : n;
+}
+
+/* Seed and address of a row's noise. */
+typedef struct gurn_row_noise {
+    uint32_t key[2];
+    uint64_t row;
+} gurn_row_noise;
+GURN_DEVICE gurn_row_noise gurn_work_noise(const gurn_mvhg_work &w, int64_t b) {
+    const uint64_t *given = w.noise.device_seed_offset;
+    uint64_t seed = given ? given[0] : w.noise.seed, offset = given ? given[1] : w.noise.offset;
+    gurn_row_noise noise = {{(uint32_t)seed, (uint32_t)(seed >> 32)}, offset + w.noise.row0 + (uint64_t)b};
+    return noise;
+}
+
+/* Words of noise of the counts k .. k + 3, k a multiple of 4. */
+GURN_DEVICE void gurn_noise_words(const gurn_row_noise &noise, uint32_t tag, int32_t k, uint32_t word[4]) {
+    uint32_t counter[4] = {(uint32_t)k >> 2, tag, (uint32_t)noise.row, (uint32_t)(noise.row >> 32)};
+    gurn_philox4x32_10(counter, noise.key, word);
+}
+
+/* log2 a and 2^a of the special function unit, for sums; a subnormal is 0. */
+GURN_DEVICE float gurn_fast_log2(float a) {
+#ifdef __CUDA_ARCH__
+    float result;
+    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(a));
+    return result;
+#else
+    return log2f(a);
+#endif
+}
+GURN_DEVICE float gurn_fast_exp2(float a) {
+#ifdef __CUDA_ARCH__
+    float result;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(a));
+    return result;
+#else
+    return exp2f(a);
+#endif
+}
+
+/* mvhg_general.cu */
+cudaError_t gurn_cuda_general_forward(const gurn_mvhg_work &work, cudaStream_t stream);
+cudaError_t gurn_cuda_general_backward(const gurn_mvhg_work &work, cudaStream_t stream);
+
+static inline int64_t gurn_blocks_of(int64_t rows, int64_t per_block) {
+    return rows / per_block + (rows % per_block != 0);
+}
+
+/* A launch of as many blocks as there are `per_block` rows, or as many as a grid can have: kernels go on from there. */
+static inline cudaLaunchConfig_t gurn_launch_rows(int64_t rows, int64_t per_block, int threads, cudaStream_t stream) {
+    int64_t blocks = gurn_blocks_of(rows, per_block);
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3((unsigned)(blocks < INT32_MAX ? blocks : INT32_MAX));
+    config.blockDim = dim3((unsigned)threads);
+    config.stream = stream;
+    return config;
+}
+
+/* Returns from the function with what went wrong, if something did. */
+#define GURN_MUST(call)                           \
+    do {                                          \
+        cudaError_t error_ = (call);              \
+        if (error_ != cudaSuccess) return error_; \
+        error_ = cudaGetLastError();              \
+        if (error_ != cudaSuccess) return error_; \
+    } while (0)
+
+static inline bool gurn_is_fast(const gurn_mvhg_job *job, bool backward) {
+    return job->dtype == GURN_FLOAT32 && job->in.relaxation == GURN_HARD && job->in.noise.kind == GURN_NOISE_PHILOX &&
+           (!backward || job->in.tau <= GURN_FAST_TAU);
+}
+
+/*
+ * Threads a row: by the widest window there may be, 2 * 6.8 standard deviations, whose square is at most a quarter of
+ * what can be drawn.
+ */
+static inline int gurn_lanes_of(const gurn_mvhg_job *job) {
+    int32_t largest = job->max_m < job->n_max ? job->max_m : job->n_max;
+    double window = 13.6 * sqrt(0.25 * largest) + 4.0;
+    if (window > largest + 1.0) window = largest + 1.0;
+    return window <= 256.0 ? 8 : window <= 4096.0 ? GURN_WARP : GURN_WIDE;
+}
+
+/* mvhg.cu: order and log odds of a call; fills in *work. */
+cudaError_t gurn_cuda_begin(const gurn_mvhg_job *job, bool backward, cudaStream_t stream, gurn_mvhg_work *work);
+
+#endif
