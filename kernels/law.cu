@@ -345,15 +345,18 @@ static size_t rounded_up(size_t bytes) { return (bytes + 255) & ~(size_t)255; }
 /* Lays the workspace out: the call's order, sums of runs, teams. Returns its size. call may be NULL. */
 static size_t lay_out(const gurn_law_job *job, law_call *call) {
     int64_t classes = job->view->classes, rows = job->in.rows, teams = GURN_LAW_TEAMS / law_warps_of(job);
-    bool shared = job->d_log_omega && job->in.log_omega_stride == 0,
-         other_shared = job->d_other && job->other_stride == 0;
+    bool shared = job->d_log_omega && job->in.log_omega_stride == 0;
+    bool other_shared = job->d_other && job->other_stride == 0;
     bool order =
         job->chain == GURN_CHAIN_MERGED && (job->op == GURN_OP_LOG_PROB || job->op == GURN_OP_LOG_PROB_BACKWARD);
     size_t order_bytes = order ? rounded_up((size_t)classes * sizeof(int32_t)) : 0;
     size_t sums_bytes = rounded_up((size_t)(runs_of(job) * classes) * sizeof(double));
+    size_t at = order_bytes + (size_t)(shared + other_shared) * sums_bytes;
     int64_t team_size = classes * law_team_doubles(law_wants_covariance(job), two_laws(job));
     team_size += team_size % 2; /* complex numbers are aligned */
-    size_t at = order_bytes + (size_t)(shared + other_shared) * sums_bytes;
+    int64_t fit = GURN_LAW_BYTES / (int64_t)sizeof(double) / team_size;
+    if (teams > fit) teams = fit > 0 ? fit : 1;
+    if (teams > rows) teams = rows;
     if (call) {
         char *workspace = (char *)job->workspace;
         call->order = order && !job->plan_order ? (const int32_t *)workspace : job->view->order;
@@ -363,8 +366,9 @@ static size_t lay_out(const gurn_law_job *job, law_call *call) {
         call->team_size = team_size;
         call->runs = shared || other_shared ? runs_of(job) : teams;
         if (call->runs > rows) call->runs = rows;
+        call->team_count = call->runs < teams ? call->runs : teams;
     }
-    return at + (size_t)((rows < teams ? rows : teams) * team_size) * sizeof(double);
+    return at + (size_t)(teams * team_size) * sizeof(double);
 }
 
 size_t gurn_cuda_law_workspace(const gurn_law_job *job) { return lay_out(job, NULL); }

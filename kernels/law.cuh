@@ -29,8 +29,9 @@
 #include "moments.h"
 #include "tilt.cuh"
 
-#define GURN_LAW_WARPS 8    /* most warps in a team */
-#define GURN_LAW_TEAMS 2048 /* most warps in a grid: several for each multiprocessor of any GPU */
+#define GURN_LAW_WARPS 8             /* most warps in a team */
+#define GURN_LAW_TEAMS 2048          /* most warps in a grid: several for each multiprocessor of any GPU */
+#define GURN_LAW_BYTES (256ll << 20) /* workspace of a grid, unless a single team needs more */
 #define NODES GURN_CONTOUR_NODES
 
 /* A call, as a kernel gets it. */
@@ -42,7 +43,8 @@ struct law_call {
     double *sums;         /* [runs][C] where log_omega's gradient is summed over rows, else NULL */
     double *other_sums;   /* the same for the other law of a divergence */
     double *teams;        /* [teams][team_size] */
-    int64_t team_size;
+    int64_t team_size;    /* doubles */
+    int64_t team_count;
 };
 
 /* The arrays of a team at its part of the workspace, double [C] each; zc [C][NODES] only if there is room for it. */
@@ -256,11 +258,9 @@ static inline int law_warps_of(const gurn_law_job *job) {
 /* A kernel over the runs of a call. */
 template <class Kernel>
 static cudaError_t law_launch(const law_call &call, Kernel kernel, cudaStream_t stream) {
-    int warps = law_warps_of(&call.job);
-    int64_t teams = GURN_LAW_TEAMS / warps;
     cudaLaunchConfig_t config = {};
-    config.gridDim = dim3((unsigned)(call.runs < teams ? call.runs : teams));
-    config.blockDim = dim3((unsigned)(warps * GURN_WARP));
+    config.gridDim = dim3((unsigned)call.team_count);
+    config.blockDim = dim3((unsigned)(law_warps_of(&call.job) * GURN_WARP));
     config.stream = stream;
     return cudaLaunchKernelEx(&config, kernel, call);
 }
