@@ -6,20 +6,23 @@
 # usage: bench/run_gpu.sh [--dry-run | --rehearse] [--build FOLDER] [--out FOLDER]
 #   --dry-run    prints what would be run, and runs nothing
 #   --rehearse   with the emulation of CUDA in the GPU's place and as little work as possible: tries out this script, not a GPU
-#   --build      where to build, or a build to use (default build/run-gpu)
+#   --build      a build to use, or where to build (default build/run-gpu)
 #   --out        where the results go (default bench/results)
+# GURN_COMMIT is noted as the commit where git does not know it. Where the build takes too long, a second call goes on with it.
 # Writes OUT/DATE-DEVICE.{json,txt}, after every part what is known by then; full logs are in BUILD/run_gpu/.
 # Exit status: 0 all passed; 1 a part failed or was not over in its time; 2 wrong usage; 77 no GPU or no nvcc.
 set -uo pipefail
+from=$PWD
 cd "$(dirname "$0")/.." || exit 1
 
-build=build/run-gpu out=bench/results dry='' rehearse=''
+build=build/run-gpu out=bench/results dry='' rehearse='' given=''
+absolute() { case $1 in /*) echo "$1" ;; *) echo "$from/$1" ;; esac; }
 while [ $# -gt 0 ]; do
     case $1 in
         --dry-run) dry=yes ;;
         --rehearse) rehearse=yes ;;
-        --build) build=${2:?--build needs a folder} && shift ;;
-        --out) out=${2:?--out needs a folder} && shift ;;
+        --build) build=$(absolute "${2:?--build needs a folder}") given=yes && shift ;;
+        --out) out=$(absolute "${2:?--out needs a folder}") && shift ;;
         *)
             sed -n '2,/^set/{s/^# \{0,1\}//;/^set/d;p}' "$0" >&2
             exit 2
@@ -126,7 +129,7 @@ else
     part setup 30 5 scripts/setup.sh test
 fi
 if command -v ninja >/dev/null; then configure+=(-G Ninja); else configure+=(-G "Unix Makefiles"); fi
-if [ -n "$dry" ] || [ ! -f "$build/CMakeCache.txt" ]; then
+if [ -z "$given" ] || [ ! -f "$build/CMakeCache.txt" ]; then
     part configure 30 20 "${configure[@]}" || part configure-bare 5 20 "${configure[@]}" -DGURN_BUILD_TESTS=OFF
 fi
 part build 120 20 cmake --build "$build" -j "$jobs" --target bench_mvhg gumbelurn_tool
