@@ -39,7 +39,7 @@ typedef struct gurn_backend {
     gurn_status (*mvhg_check)(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call);
     gurn_status (*mvhg_forward)(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call);
     gurn_status (*mvhg_backward)(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call);
-    /* The law itself (host/law.c); the job's view and threads are the back end's to fill in. NULL: not supported. */
+    /* The law itself (host/law.c); the job's view and threads are the back end's to fill in. */
     size_t (*law_bytes)(const gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);
     gurn_status (*law_check)(gurn_context *context, const gurn_plan *plan, const gurn_law_job *job); /* as mvhg_check */
     gurn_status (*law_run)(gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);

@@ -27,17 +27,11 @@ static gurn_law_job new_job(gurn_law_op op, const gurn_plan *plan) {
     return job;
 }
 
-static gurn_status check_supported(gurn_context *context) {
-    if (context->backend->law_run) return GURN_SUCCESS;
-    return gurn_fail(context, GURN_UNSUPPORTED, "this back end does not have the law itself");
-}
-
 /* Begins a call: judges plan and inputs. */
 static gurn_status begin(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs, gurn_law_op op,
                          gurn_law_job *job) {
     gurn_mvhg_inputs scrubbed;
     gurn_status status = gurn_check_plan(context, plan);
-    if (status == GURN_SUCCESS) status = check_supported(context);
     if (status == GURN_SUCCESS) status = read_inputs(context, inputs, &scrubbed);
     if (status != GURN_SUCCESS) return status;
     *job = new_job(op, plan);
@@ -90,7 +84,6 @@ gurn_status gurn_mvhg_law_workspace(gurn_context *context, const gurn_plan *plan
                                     gurn_law law, size_t *bytes) {
     gurn_mvhg_inputs in;
     gurn_status status = gurn_check_plan(context, plan);
-    if (status == GURN_SUCCESS) status = check_supported(context);
     if (status == GURN_SUCCESS) status = read_inputs(context, inputs, &in);
     if (status == GURN_SUCCESS) status = gurn_check_shape(context, plan, &in);
     if (status != GURN_SUCCESS) return status;

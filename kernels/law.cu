@@ -320,14 +320,6 @@ static __global__ void law_add_runs(const double *sums, int64_t runs, int32_t cl
     }
 }
 
-/* Part of an order in the kernel's own parameters, so that nothing of the host's memory is read later. */
-struct law_order_part {
-    int32_t order[480];
-};
-static __global__ void law_put_order(law_order_part part, int32_t count, int32_t *to) {
-    for (int32_t i = threadIdx.x; i < count; i += blockDim.x) to[i] = part.order[i];
-}
-
 /* ---------------------------------------------------------------------------------------------------- launchers --- */
 
 static bool two_laws(const gurn_law_job *job) { return job->op == GURN_OP_KL || job->op == GURN_OP_KL_BACKWARD; }
@@ -373,22 +365,6 @@ static size_t lay_out(const gurn_law_job *job, law_call *call) {
 
 size_t gurn_cuda_law_workspace(const gurn_law_job *job) { return lay_out(job, NULL); }
 
-static cudaError_t put_order(const gurn_law_job *job, int32_t *to, cudaStream_t stream) {
-    const int32_t most = sizeof(law_order_part) / sizeof(int32_t);
-    cudaError_t error = cudaSuccess;
-    for (int32_t at = 0; at < job->view->classes && error == cudaSuccess; at += most) {
-        law_order_part part;
-        int32_t count = job->view->classes - at < most ? job->view->classes - at : most;
-        memcpy(part.order, job->in.order + at, (size_t)count * sizeof(int32_t));
-        cudaLaunchConfig_t config = {};
-        config.gridDim = dim3(1);
-        config.blockDim = dim3(128);
-        config.stream = stream;
-        error = cudaLaunchKernelEx(&config, law_put_order, part, count, to + at);
-    }
-    return error;
-}
-
 static cudaError_t add_runs(const law_call &call, const double *sums, void *out, cudaStream_t stream) {
     cudaLaunchConfig_t config = {};
     config.gridDim = dim3((unsigned)(call.view.classes < GURN_LAW_TEAMS ? call.view.classes : GURN_LAW_TEAMS));
@@ -404,7 +380,8 @@ cudaError_t gurn_cuda_law_launch(const gurn_law_job *job, cudaStream_t stream) {
     call.view = *job->view;
     cudaError_t error = cudaSuccess;
     bool merged = job->chain == GURN_CHAIN_MERGED;
-    if (call.order != job->view->order) error = put_order(job, const_cast<int32_t *>(call.order), stream);
+    if (call.order != job->view->order)
+        error = gurn_cuda_put_order(job->in.order, call.view.classes, const_cast<int32_t *>(call.order), stream);
     if (error != cudaSuccess) return error;
     switch (job->op) {
         case GURN_OP_LOG_PROB:

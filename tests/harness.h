@@ -126,7 +126,6 @@ protected:
      */
     int64_t scaled(int64_t rows, int64_t least = 1) const;
 
-    virtual bool draws() const { return true; } /* whether the suite is about draws */
     bool samples(oracle::Chain chain) const;    /* whether this build can draw by that chain */
 
     Answer forward(const Problem &problem, int want = kAll) {

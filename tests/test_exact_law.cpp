@@ -110,15 +110,6 @@ double tolerance(gurn_dtype dtype, double value, double scale) {
 
 class ExactLaw : public OnTarget {
 protected:
-    bool draws() const override { return false; }
-    void SetUp() override {
-        OnTarget::SetUp();
-        if (IsSkipped()) return;
-        size_t bytes;
-        Law probe = law(problem_of(small_urns()[1]));
-        if (gurn_mvhg_law_workspace(context(), probe.plan(), &probe.in, GURN_LAW_MODE, &bytes) == GURN_UNSUPPORTED)
-            GTEST_SKIP() << gurn_context_message(context());
-    }
     Law law(const Problem &p, int extra_n = 0) { return Law(context(), GetParam(), p, extra_n); }
 };
 

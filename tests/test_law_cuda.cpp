@@ -30,7 +30,6 @@ protected:
         OnTarget::SetUp();
         if (!IsSkipped() && device() != GURN_DEVICE_CUDA) GTEST_SKIP() << "of CUDA contexts only";
     }
-    bool draws() const override { return false; }
     Law law(const Problem &p, int extra_n = 0) { return Law(context(), GetParam(), p, extra_n); }
 };
 
