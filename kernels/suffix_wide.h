@@ -1,0 +1,85 @@
+/*
+ * The suffix sums of the exact chain (DESIGN 1.1) in double, over their whole support, in C and in CUDA device code: what the general
+ * path needs, which looks at every count (given noise, soft mode, large temperatures). With the tilt (tilt.h), lambda_j = log2 omega_j +
+ * ell, and constants left out,
+ *     A_j(k) = log2 C(m_j, k) + k lambda_j,     L_j(r) = log2 sum_k 2^(A_j(k) + L_{j+1}(r - k)),     L of no classes: L(0) = 0,
+ * for r = 0..min(n + 1, sum_{l>=j} m_l): n is the most that can be left to draw, and the slope of R at n reaches one beyond.
+ *
+ * A table is built in panels of consecutive r, in which the sum is an ordinary convolution of scaled numbers. A and L are concave in
+ * k and r (each is the coefficient sequence of a polynomial with real roots: Newton's inequalities). So
+ *     top(r) = max_k A(k) + L_{j+1}(r - k)
+ * is concave too, and found for r = 0, 1, ... in turn by always taking the better of one ball more from either side. A panel takes in
+ * as many r as keep top within GURN_PANEL_SAG of its chord; tilted by the chord's slope,
+ *     2^(A(k) - A(k_c) + (k - k_c) slope)  and  2^(L(q) - L(q_c) + (q - q_c) slope)      (slope to be added: minus that of the chord)
+ * are at most 1 (at the r_c = k_c + q_c where top is highest above the chord), and every term that is within 2^-GURN_PANEL_BITS of the
+ * largest of its sum is the product of two normal numbers. One r alone has no sag, so that panels exist for every omega.
+ * Terms are added from the lowest k up, those of 16 consecutive r over the same k, with fma: tables have the same bits everywhere.
+ */
+#ifndef GURN_SUFFIX_WIDE_H
+#define GURN_SUFFIX_WIDE_H
+
+#include "mvhg.h"
+#include "tilt.h"
+
+#define GURN_L(name) s_##name
+#include "suffix_wide_lanes.h"
+#undef GURN_L
+
+#define GURN_PANEL_SAG 900.0
+#define GURN_PANEL_BITS 60.0
+#define GURN_PANEL_BLOCK 16
+
+/* Count at which A_j is 0: near its mode, so that what matters is small and keeps its bits. */
+GURN_FN int32_t gurn_suffix_centre(int32_t m, double p) { return (int32_t)((double)m * p); }
+GURN_FN double gurn_suffix_own(const double *own, int32_t centre, double lambda, int32_t k) {
+    return fma((double)(k - centre), lambda, own[centre] - own[k]);
+}
+
+/* The general path's cost (gurn_cost_wide) in the exact chain; suffix: L of the later classes. */
+GURN_FN double gurn_cost_exact(const double *own, const double *suffix, double lambda, int32_t k, int32_t n) {
+    return fma(-(double)k, lambda, own[k] - suffix[n - k]);
+}
+
+/* Where a real r lies between whole ones: left end and weight of the right end. Beyond 0 and m_R the end pieces go on. m_rest > 0. */
+typedef struct gurn_piece {
+    int32_t left;
+    double weight;
+} gurn_piece;
+GURN_FN gurn_piece gurn_piece_of(int32_t m_rest, double r) {
+    double left = floor(r), last = (double)m_rest - 1.0;
+    left = left < 0.0 ? 0.0 : left > last ? last : left;
+    gurn_piece p = {(int32_t)left, r - left};
+    return p;
+}
+
+/*
+ * Soft mode: R(r) = log S(r) - log C(m_R, r) is linear between whole r, the Gamma terms are as they stand, at r = n - k real. Together
+ * that is log S interpolated, and what Gamma bends away from its own interpolation (0 at whole r).
+ */
+GURN_FN double gurn_cost_exact_soft(const double *own, const double *suffix, int32_t m_rest, double lambda, int32_t k,
+                                    double n) {
+    gurn_piece at = gurn_piece_of(m_rest, n - (double)k);
+    double log2_s = fma(at.weight, suffix[at.left + 1] - suffix[at.left], suffix[at.left]);
+    double bend = gurn_log2_gamma_bend((double)at.left + 1.0, at.weight) +
+                  gurn_log2_gamma_bend((double)(m_rest - at.left), 1.0 - at.weight);
+    return fma(-(double)k, lambda, own[k] - log2_s + bend);
+}
+/* dR/dr, natural: the slope of the piece; at whole r that of both sides' mean. d(logit)/dn adds gurn_cost_soft_psi. m_rest > 0. */
+GURN_FN double gurn_rest_slope(const double *suffix, int32_t m_rest, double r) {
+    gurn_piece at = gurn_piece_of(m_rest, r);
+    double a = at.left, m = m_rest;
+    double slope = suffix[at.left + 1] - suffix[at.left] + s_log2_64((a + 1.0) / (m - a));
+    if (at.weight == 0.0 && at.left > 0)
+        slope = 0.5 * (slope + suffix[at.left] - suffix[at.left - 1] + s_log2_64(a / (m - a + 1.0)));
+    return slope * GURN_LN2;
+}
+
+/*
+ * The gradient through R. With A_i(r) = d / d log S_i(r) from the steps' logits, from the first table to the last
+ *     A_{j+1}(q) += sum_k A_j(q + k) 2^(A_j(k) + L_{j+1}(q) - L_j(q + k)),
+ *     d / d log omega_j += sum_r A_j(r) E[X_j | sum_{>=j} X = r] = sum_r r A_j(r) - sum_q q (what table j adds to A_{j+1}(q)):
+ * balls are taken from class j or from later ones. A step's logits have sum_k dlogit_k = 0, so the sums of A are 0 as well, and r and
+ * q may be counted from anywhere.
+ */
+
+#endif
