@@ -100,6 +100,7 @@ static gurn_mvhg_job make_job(const gurn_context *context, const gurn_plan *plan
     job.dtype = plan->dtype;
     job.chain = plan->chain;
     job.max_m = plan->max_m;
+    job.n_max = plan->n_max;
     job.threads = context->info.threads;
     job.in = *in;
     return job;
@@ -111,6 +112,11 @@ static size_t cpu_mvhg_bytes(const gurn_context *context, const gurn_plan *plan,
                              int backward) {
     gurn_mvhg_job job = make_job(context, plan, in);
     return kernels_of(context)->mvhg_bytes(&job, backward);
+}
+
+static int cpu_mvhg_supports(const gurn_plan *plan, const gurn_mvhg_inputs *in, int backward) {
+    (void)plan, (void)in, (void)backward;
+    return 1;
 }
 
 static double element(const void *p, gurn_dtype dtype, int64_t i) {
@@ -181,6 +187,7 @@ const gurn_backend gurn_backend_cpu = {
     .plan_upload = cpu_plan_upload,
     .plan_free = cpu_plan_free,
     .zero = cpu_zero,
+    .mvhg_supports = cpu_mvhg_supports,
     .mvhg_bytes = cpu_mvhg_bytes,
     .mvhg_check = cpu_mvhg_check,
     .mvhg_forward = cpu_mvhg_forward,

@@ -102,6 +102,8 @@ GURN_FN double gurn_cost_soft_psi(double m_rest, int64_t k, double n) {
     double r = n - (double)k;
     return gurn_digamma(m_rest - r + 1.0) - gurn_digamma(r + 1.0);
 }
+/* By how much it grows from k to k + 1; r = n - k > 0. Whole n too. */
+GURN_FN double gurn_cost_soft_psi_step(double m_rest, double r) { return (m_rest + 1.0) / (r * (m_rest - r + 1.0)); }
 
 /* Support of a step: hard (n whole) and soft (n real: r > -1 and r < m_R + 1). */
 typedef struct gurn_support {

@@ -39,8 +39,12 @@ static size_t thread_index(void) {
 static size_t padded(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
 static bool is_fast(const gurn_mvhg_job *job, bool backward) {
-    return job->dtype == GURN_FLOAT32 && job->in.relaxation == GURN_HARD && job->in.noise.kind == GURN_NOISE_PHILOX &&
-           (!backward || job->in.tau <= GURN_FAST_TAU);
+    return job->chain == GURN_CHAIN_MERGED && job->dtype == GURN_FLOAT32 && job->in.relaxation == GURN_HARD &&
+           job->in.noise.kind == GURN_NOISE_PHILOX && (!backward || job->in.tau <= GURN_FAST_TAU);
+}
+
+static bool is_general_exact(const gurn_mvhg_job *job, bool backward) {
+    return job->chain == GURN_CHAIN_EXACT && !is_fast(job, backward);
 }
 
 size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p, gurn_scratch *scratch) {
@@ -70,6 +74,7 @@ size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p,
         GURN_CUT(cost, width);
         GURN_CUT(race, width);
         GURN_CUT(extra64, width);
+        if (backward) GURN_CUT(psi64, width);
     }
 #undef GURN_CUT
     if (p) {
@@ -86,6 +91,7 @@ static int64_t tile_count(int64_t rows) { return rows / GURN_TILE + (rows % GURN
 
 /* Workspace: scratch of every thread, then (backward, shared omega) each tile's share of the gradient [tiles][C]. */
 static size_t mvhg_bytes(const gurn_mvhg_job *job, int backward) {
+    if (is_general_exact(job, backward)) return GURN_NAME(mvhg_exact_bytes)(job, backward);
     size_t bytes = (size_t)job->threads * GURN_NAME(mvhg_scratch)(job, backward != 0, NULL, NULL);
     if (backward && job->in.log_omega_stride == 0)
         bytes += (size_t)tile_count(job->in.rows) * (size_t)job->view->classes * sizeof(double);
@@ -416,13 +422,17 @@ static void general_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows,
                                   double *shared) {
     double tau[GURN_TILE] = {0};
     for (int r = 0; r < rows; r++) {
-        GURN_NAME(mvhg_general_backward)
-        (job, b + r, scratch->lambda + r, scratch, scratch->log_omega + r, &tau[r]);
+        gurn_general_law law = {scratch->lambda + r, GURN_TILE, NULL, NULL};
+        GURN_NAME(mvhg_general_backward)(job, b + r, &law, scratch, scratch->log_omega + r, &tau[r]);
     }
     finish_tile(job, b, rows, scratch, tau, shared);
 }
 
 static void mvhg_forward(const gurn_mvhg_job *job) {
+    if (is_general_exact(job, false)) {
+        GURN_NAME(mvhg_exact_forward)(job);
+        return;
+    }
     int64_t tiles = tile_count(job->in.rows);
     size_t scratch_bytes = GURN_NAME(mvhg_scratch)(job, false, NULL, NULL);
     bool fast = is_fast(job, false);
@@ -441,7 +451,8 @@ static void mvhg_forward(const gurn_mvhg_job *job) {
                 fast_tile_forward(job, b, rows, &scratch);
             } else {
                 for (int r = 0; r < rows; r++) {
-                    GURN_NAME(mvhg_general_forward)(job, b + r, scratch.lambda + r, &scratch);
+                    gurn_general_law law = {scratch.lambda + r, GURN_TILE, NULL, NULL};
+                    GURN_NAME(mvhg_general_forward)(job, b + r, &law, &scratch);
                 }
             }
         }
@@ -449,6 +460,10 @@ static void mvhg_forward(const gurn_mvhg_job *job) {
 }
 
 static void mvhg_backward(const gurn_mvhg_job *job) {
+    if (is_general_exact(job, true)) {
+        GURN_NAME(mvhg_exact_backward)(job);
+        return;
+    }
     int64_t tiles = tile_count(job->in.rows);
     int32_t classes = job->view->classes;
     size_t scratch_bytes = GURN_NAME(mvhg_scratch)(job, true, NULL, NULL);

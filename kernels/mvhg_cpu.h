@@ -14,6 +14,7 @@
 #include "mvhg.h"
 #include "philox_cpu.h"
 #include "simd.h"
+#include "suffix_wide_cpu.h"
 
 #define GURN_L(name) v_##name
 #include "mvhg_lanes.h"
@@ -37,27 +38,40 @@ typedef struct gurn_tile_step {
 
 /* A thread's scratch, cut from the workspace. */
 typedef struct gurn_scratch {
-    double *lambda;                /* [C][GURN_TILE]: base-2 log odds of every step of the tile's rows */
-    int32_t *left;                 /* [C][GURN_TILE]: n_i of every step (backward) */
-    double *log_omega;             /* [C][GURN_TILE]: gradients (backward) */
-    gurn_philox_key *key;          /* the call's seed */
-    uint64_t row;                  /* noise address of row 0: offset + row0 */
-    uint32_t *words;               /* noise of the rows' windows, one vector of counters after the other */
-    gurn_noise_list list;          /* of those vectors */
-    float *extra;                  /* upstream of y and mask over one row's window (backward) */
-    double *cost, *race, *extra64; /* [max m + 1]: the general path */
+    double *lambda;                        /* [C][GURN_TILE]: base-2 log odds of every step of the tile's rows */
+    int32_t *left;                         /* [C][GURN_TILE]: n_i of every step (backward) */
+    double *log_omega;                     /* [C][GURN_TILE]: gradients (backward) */
+    gurn_philox_key *key;                  /* the call's seed */
+    uint64_t row;                          /* noise address of row 0: offset + row0 */
+    uint32_t *words;                       /* noise of the rows' windows, one vector of counters after the other */
+    gurn_noise_list list;                  /* of those vectors */
+    float *extra;                          /* upstream of y and mask over one row's window (backward) */
+    double *cost, *race, *extra64, *psi64; /* [max m + 1]: the general path */
 } gurn_scratch;
 
 /* Bytes of a thread's scratch; and its layout at p when scratch is not NULL. */
 size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p, gurn_scratch *scratch);
 
+/* What a row's steps are decided by, as the general path takes it. */
+typedef struct gurn_general_law {
+    const double *lambda; /* of place i at i * lambda_stride */
+    int64_t lambda_stride;
+    const gurn_wide_suffix *suffix; /* exact chain, else NULL */
+    gurn_wide_adjoint *adjoint;     /* exact chain, gradient to log omega wanted; else NULL */
+} gurn_general_law;
+
 /*
- * One row by the general path; for tiles whose job is not for the fast one. Row b of the batch, lambda[C] strided by
- * GURN_TILE.
+ * Row b of the batch by the general path; for calls that are not for the fast one. log_omega: [C], strided by GURN_TILE, each
+ * step's gradient to its own log omega; what goes through S is added to law->adjoint.
  */
-void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const double *lambda,
+void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const gurn_general_law *law,
                                      const gurn_scratch *scratch);
-void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const double *lambda,
+void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const gurn_general_law *law,
                                       const gurn_scratch *scratch, double *log_omega, double *tau);
+
+/* A whole call of the exact chain by the general path. */
+size_t GURN_NAME(mvhg_exact_bytes)(const gurn_mvhg_job *job, bool backward);
+void GURN_NAME(mvhg_exact_forward)(const gurn_mvhg_job *job);
+void GURN_NAME(mvhg_exact_backward)(const gurn_mvhg_job *job);
 
 #endif

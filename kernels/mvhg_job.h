@@ -12,7 +12,7 @@ typedef struct gurn_mvhg_job {
     gurn_chain chain;
     int32_t max_m;       /* largest class */
     int threads;         /* CPU */
-    int32_t n_max;       /* CUDA: of the plan */
+    int32_t n_max;       /* of the plan */
     int64_t width;       /* CUDA: W, the ragged width */
     int plan_order;      /* CUDA: in.order is the plan's, which the device has */
     gurn_mvhg_inputs in; /* tau > 0, order set */

@@ -30,8 +30,8 @@
 #define GURN_PANEL_BLOCK 16
 
 /* Count at which A_j is 0: near its mode, so that what matters is small and keeps its bits. */
-GURN_FN int32_t gurn_suffix_centre(int32_t m, double p) { return (int32_t)((double)m * p); }
-GURN_FN double gurn_suffix_own(const double *own, int32_t centre, double lambda, int32_t k) {
+GURN_FN int32_t gurn_wide_centre(int32_t m, double p) { return (int32_t)((double)m * p); }
+GURN_FN double gurn_wide_own(const double *own, int32_t centre, double lambda, int32_t k) {
     return fma((double)(k - centre), lambda, own[centre] - own[k]);
 }
 

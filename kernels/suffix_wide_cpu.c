@@ -31,9 +31,9 @@ static char *cut(char **p, size_t *at, size_t bytes) {
     return here;
 }
 
-size_t GURN_NAME(suffix_tables)(const gurn_mvhg_job *job, char *p, gurn_suffix_wide *tables) {
+size_t GURN_NAME(wide_tables)(const gurn_mvhg_job *job, char *p, gurn_wide_suffix *tables) {
     size_t at = 0, classes = (size_t)job->view->classes;
-    gurn_suffix_wide t = {0};
+    gurn_wide_suffix t = {0};
     t.stride = table_stride(job);
     t.lambda = (double *)cut(&p, &at, classes * sizeof *t.lambda);
     t.centre = (int32_t *)cut(&p, &at, classes * sizeof *t.centre);
@@ -42,11 +42,11 @@ size_t GURN_NAME(suffix_tables)(const gurn_mvhg_job *job, char *p, gurn_suffix_w
     return at;
 }
 
-size_t GURN_NAME(suffix_work)(const gurn_mvhg_job *job, bool backward, char *p, gurn_suffix_work *work) {
+size_t GURN_NAME(wide_work)(const gurn_mvhg_job *job, bool backward, char *p, gurn_wide_work *work) {
     size_t at = 0, classes = (size_t)gurn_padded_classes(job->view->classes), width = (size_t)table_stride(job);
     size_t counts = (size_t)at_most(job->max_m, largest(job, job->n_max)) + 1;
     size_t blocks = width / BLOCK + 1, padded = width + 3 * BLOCK;
-    gurn_suffix_work w;
+    gurn_wide_work w;
     w.a = (double *)cut(&p, &at, classes * sizeof *w.a);
     w.m = (double *)cut(&p, &at, classes * sizeof *w.m);
     w.p = (double *)cut(&p, &at, classes * sizeof *w.p);
@@ -66,9 +66,9 @@ size_t GURN_NAME(suffix_work)(const gurn_mvhg_job *job, bool backward, char *p, 
     return at;
 }
 
-size_t GURN_NAME(suffix_adjoint)(const gurn_mvhg_job *job, char *p, gurn_suffix_adjoint *adjoint) {
+size_t GURN_NAME(wide_adjoint)(const gurn_mvhg_job *job, char *p, gurn_wide_adjoint *adjoint) {
     size_t at = 0, tables = (size_t)job->view->classes - 1, bytes = tables * (size_t)table_stride(job) * sizeof(double);
-    gurn_suffix_adjoint a;
+    gurn_wide_adjoint a;
     a.table = (double *)cut(&p, &at, bytes);
     a.first = (int32_t *)cut(&p, &at, tables * sizeof *a.first);
     a.last = (int32_t *)cut(&p, &at, tables * sizeof *a.last);
@@ -92,11 +92,11 @@ typedef struct folding {
 
 /* own, top and best of a class. */
 static folding fold_begin(const gurn_step *step, double lambda, int32_t centre, int32_t n, const double *rest,
-                          const gurn_suffix_work *w) {
+                          const gurn_wide_work *w) {
     int64_t most = (int64_t)n + 1;
     folding f = {(int32_t)at_most(step->m, most), (int32_t)at_most(step->m_rest, most),
                  (int32_t)at_most((int64_t)step->m + step->m_rest, most), rest};
-    for (int32_t k = 0; k <= f.last_k; k++) w->own[k] = gurn_suffix_own(step->own.wide, centre, lambda, k);
+    for (int32_t k = 0; k <= f.last_k; k++) w->own[k] = gurn_wide_own(step->own.wide, centre, lambda, k);
     w->own[f.last_k + 1] = -INFINITY;
     double top = w->own[0] + rest[0];
     for (int32_t r = 0, k = 0, q = 0;; r++) {
@@ -132,7 +132,7 @@ static int32_t highest(const double *top, int32_t first, int32_t last, double sl
 }
 
 /* Which k matter for each block of a panel: those within GURN_PANEL_BITS of the best for its first or its last entry. */
-static void panel_windows(const folding *f, panel *p, const gurn_suffix_work *w) {
+static void panel_windows(const folding *f, panel *p, const gurn_wide_work *w) {
     int32_t low = 0, high = 0;
     p->blocks = 0;
     for (int32_t r = p->first; r <= p->last; r += BLOCK, p->blocks++) {
@@ -160,7 +160,7 @@ static void fill_scaled(double *out, const double *value, int32_t first, int32_t
 }
 
 /* The panel that begins at entry `first`, with weight and rest filled in. */
-static panel panel_begin(const folding *f, int32_t first, const gurn_suffix_work *w) {
+static panel panel_begin(const folding *f, int32_t first, const gurn_wide_work *w) {
     panel p = {first, f->last_r, first, 0, 0, 0.0, 0.0, 0};
     for (;; p.last = first + (p.last - first) / 2) {
         p.slope = p.last > first ? (w->top[first] - w->top[p.last]) / (double)(p.last - first) : 0.0;
@@ -189,7 +189,7 @@ static panel panel_begin(const folding *f, int32_t first, const gurn_suffix_work
 /* ------------------------------------------------------------------------------------------------------- forward --- */
 
 /* out[r] = L(r) of one panel. */
-static void panel_fold(const panel *p, const gurn_suffix_work *w, double *out) {
+static void panel_fold(const panel *p, const gurn_wide_work *w, double *out) {
     v_f64 distance[VECTORS];
     for (int j = 0; j < BLOCK; j++) distance[j / V_HALF][j % V_HALF] = (double)(p->first + j - p->peak);
     for (int32_t b = 0; b < p->blocks; b++) {
@@ -211,7 +211,7 @@ static void panel_fold(const panel *p, const gurn_suffix_work *w, double *out) {
 }
 
 /* lambda and centre of every place. */
-static void find_tilt(const gurn_mvhg_job *job, int64_t b, int32_t n, gurn_suffix_wide *t, const gurn_suffix_work *w) {
+static void find_tilt(const gurn_mvhg_job *job, int64_t b, int32_t n, gurn_wide_suffix *t, const gurn_wide_work *w) {
     const gurn_plan_view *view = job->view;
     double total = 0.0;
     for (int64_t c = 0; c < gurn_padded_classes(view->classes); c++) {
@@ -231,12 +231,12 @@ static void find_tilt(const gurn_mvhg_job *job, int64_t b, int32_t n, gurn_suffi
     for (int32_t i = 0; i < view->classes; i++) {
         int32_t c = job->in.order[i];
         t->lambda[i] = gurn_tilt_lambda(w->a[c], tilt.ell);
-        t->centre[i] = gurn_suffix_centre(view->steps[i].m, w->p[c]);
+        t->centre[i] = gurn_wide_centre(view->steps[i].m, w->p[c]);
     }
 }
 
-void GURN_NAME(suffix_build)(const gurn_mvhg_job *job, int64_t b, int32_t n, gurn_suffix_wide *t,
-                             const gurn_suffix_work *w) {
+void GURN_NAME(wide_build)(const gurn_mvhg_job *job, int64_t b, int32_t n, gurn_wide_suffix *t,
+                           const gurn_wide_work *w) {
     const gurn_step *steps = job->view->steps;
     find_tilt(job, b, n, t, w);
     for (int32_t j = job->view->classes - 1; j > 0; j--) {
@@ -245,7 +245,7 @@ void GURN_NAME(suffix_build)(const gurn_mvhg_job *job, int64_t b, int32_t n, gur
         int32_t last = (int32_t)at_most((int64_t)step->m + step->m_rest, (int64_t)n + 1);
         if (step->m_rest == 0) { /* one class alone, or none */
             for (int32_t r = 0; r <= last; r++)
-                out[r] = step->m ? gurn_suffix_own(step->own.wide, t->centre[j], t->lambda[j], r) : 0.0;
+                out[r] = step->m ? gurn_wide_own(step->own.wide, t->centre[j], t->lambda[j], r) : 0.0;
         } else if (step->m == 0) {
             memcpy(out, out + t->stride, (size_t)(last + 1) * sizeof *out);
         } else {
@@ -268,7 +268,7 @@ void GURN_NAME(suffix_build)(const gurn_mvhg_job *job, int64_t b, int32_t n, gur
  * What entries first..last of a table's adjoint send to the later table's, of one panel: to[q] is increased. Returns the sum of q -
  * centre over what was sent.
  */
-static double panel_unfold(const folding *f, const panel *p, const gurn_suffix_work *w, const double *table,
+static double panel_unfold(const folding *f, const panel *p, const gurn_wide_work *w, const double *table,
                            const double *adjoint, int32_t first, int32_t last, double *to, int32_t *to_first,
                            int32_t *to_last, double centre) {
     first = (int32_t)at_least(first, p->first);
@@ -309,15 +309,15 @@ static double panel_unfold(const folding *f, const panel *p, const gurn_suffix_w
     return moment;
 }
 
-void GURN_NAME(suffix_sweep)(const gurn_mvhg_job *job, const gurn_suffix_wide *t, gurn_suffix_adjoint *adjoint,
-                             const gurn_suffix_work *w, double *log_omega) {
+void GURN_NAME(wide_sweep)(const gurn_mvhg_job *job, const gurn_wide_suffix *t, gurn_wide_adjoint *adjoint,
+                           const gurn_wide_work *w, double *log_omega) {
     const gurn_step *steps = job->view->steps;
     double centre = 0.0; /* of what is left at the place: near the mean */
     for (int32_t j = 1; j < job->view->classes; j++) centre += t->centre[j];
     for (int32_t j = 1; j < job->view->classes; j++) {
         const gurn_step *step = &steps[j];
         double *here = adjoint->table + (j - 1) * t->stride, later = centre - (double)t->centre[j], gradient = 0.0;
-        const double *table = gurn_suffix_after(t, j - 1);
+        const double *table = gurn_wide_after(t, j - 1);
         int32_t first = adjoint->first[j - 1], last = adjoint->last[j - 1];
         for (int32_t r = first; r <= last; r++) gradient += here[r] * ((double)r - centre);
         if (step->m_rest > 0 && first <= last) {

@@ -8,18 +8,18 @@
 #include "suffix_wide.h"
 
 /* Tables of one omega and n. */
-typedef struct gurn_suffix_wide {
+typedef struct gurn_wide_suffix {
     int32_t n;       /* what they were built for */
     int32_t ready;   /* whether they were */
     int64_t stride;  /* entries from one table to the next */
     double *lambda;  /* [C], by place */
-    int32_t *centre; /* [C], by place: gurn_suffix_centre */
+    int32_t *centre; /* [C], by place: gurn_wide_centre */
     double *
         table; /* [C - 1][stride]: at i, L of the classes after place i, where there are balls; -infinity behind its end */
-} gurn_suffix_wide;
+} gurn_wide_suffix;
 
 /* A thread's scratch for one class at a time; `width` r, `counts` k at most. */
-typedef struct gurn_suffix_work {
+typedef struct gurn_wide_work {
     double *a, *m, *p, *q; /* [C], padded: the tilt */
     double *own;           /* [counts + 1]: A(k), -infinity behind the last */
     double *weight;        /* [counts]: the panel's 2^A */
@@ -28,30 +28,27 @@ typedef struct gurn_suffix_work {
     int32_t *low, *high;   /* [width / GURN_PANEL_BLOCK + 1]: the k of each block of a panel */
     double *rest;          /* the panel's 2^L, [width] with room for a block before and two behind */
     double *pull;          /* backward: the panel's adjoint, laid out as rest */
-} gurn_suffix_work;
+} gurn_wide_work;
 
 /* Adjoint of the tables: d / d log S, entries first[i]..last[i] of table i are not 0 (first > last: none). */
-typedef struct gurn_suffix_adjoint {
+typedef struct gurn_wide_adjoint {
     double *table; /* [C - 1][stride] */
     int32_t *first, *last;
-} gurn_suffix_adjoint;
+} gurn_wide_adjoint;
 
 /* Bytes of each, laid out at p when it is not NULL. */
-size_t GURN_NAME(suffix_tables)(const gurn_mvhg_job *job, char *p, gurn_suffix_wide *tables);
-size_t GURN_NAME(suffix_work)(const gurn_mvhg_job *job, bool backward, char *p, gurn_suffix_work *work);
-size_t GURN_NAME(suffix_adjoint)(const gurn_mvhg_job *job, char *p,
-                                 gurn_suffix_adjoint *adjoint); /* and sets it to 0 */
+size_t GURN_NAME(wide_tables)(const gurn_mvhg_job *job, char *p, gurn_wide_suffix *tables);
+size_t GURN_NAME(wide_work)(const gurn_mvhg_job *job, bool backward, char *p, gurn_wide_work *work);
+size_t GURN_NAME(wide_adjoint)(const gurn_mvhg_job *job, char *p, gurn_wide_adjoint *adjoint); /* and sets it to 0 */
 
 /* Builds the tables of row b's omega, for n balls. */
-void GURN_NAME(suffix_build)(const gurn_mvhg_job *job, int64_t b, int32_t n, gurn_suffix_wide *tables,
-                             const gurn_suffix_work *work);
+void GURN_NAME(wide_build)(const gurn_mvhg_job *job, int64_t b, int32_t n, gurn_wide_suffix *tables,
+                           const gurn_wide_work *work);
 /* Adds to log_omega[C], by class, what the adjoint sends there, and sets the adjoint back to 0. */
-void GURN_NAME(suffix_sweep)(const gurn_mvhg_job *job, const gurn_suffix_wide *tables, gurn_suffix_adjoint *adjoint,
-                             const gurn_suffix_work *work, double *log_omega);
+void GURN_NAME(wide_sweep)(const gurn_mvhg_job *job, const gurn_wide_suffix *tables, gurn_wide_adjoint *adjoint,
+                           const gurn_wide_work *work, double *log_omega);
 
 /* The table that a step at this place reads. */
-GURN_FN const double *gurn_suffix_after(const gurn_suffix_wide *t, int32_t place) {
-    return t->table + place * t->stride;
-}
+GURN_FN const double *gurn_wide_after(const gurn_wide_suffix *t, int32_t place) { return t->table + place * t->stride; }
 
 #endif
