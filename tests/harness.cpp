@@ -246,6 +246,13 @@ bool OnTarget::samples(oracle::Chain chain) const {
     return status == GURN_SUCCESS;
 }
 
+std::vector<oracle::Chain> OnTarget::chains() const {
+    std::vector<oracle::Chain> list;
+    for (const oracle::Chain chain : {oracle::Chain::merged, oracle::Chain::exact})
+        if (samples(chain)) list.push_back(chain);
+    return list;
+}
+
 std::vector<double> Random::uniforms(size_t count, double lo, double hi) {
     std::vector<double> out(count);
     for (double &v : out) v = uniform(lo, hi);

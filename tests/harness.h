@@ -126,7 +126,8 @@ protected:
      */
     int64_t scaled(int64_t rows, int64_t least = 1) const;
 
-    bool samples(oracle::Chain chain) const; /* whether this build can draw by that chain */
+    bool samples(oracle::Chain chain) const;   /* whether this build can draw by that chain */
+    std::vector<oracle::Chain> chains() const; /* those that it can draw by */
 
     Answer forward(const Problem &problem, int want = kAll) {
         return run_forward(context(), GetParam(), problem, want);

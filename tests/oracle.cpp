@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <numeric>
 
 namespace oracle {
@@ -122,7 +123,7 @@ RowChain::RowChain(const Urn &urn, const std::vector<double> &log_omega) : urn_(
     suffix_means_.resize(C + 1);
     log_suffix_[C] = {0};
     suffix_means_[C].assign(C, {0});
-    for (int i = C - 1; i >= 0; i--) {
+    for (int i = C - 1; i >= 1; i--) { /* no step needs the sums of all classes */
         const int c = urn.at(i), m = urn.m[c], rest = int(log_suffix_[i + 1].size()) - 1;
         log_suffix_[i].resize(m + rest + 1);
         suffix_means_[i].assign(C, std::vector<Real>(m + rest + 1, 0));
@@ -142,6 +143,14 @@ RowChain::RowChain(const Urn &urn, const std::vector<double> &log_omega) : urn_(
             }
         }
     }
+}
+
+const RowChain &chain_of(const Urn &urn, const std::vector<double> &log_omega) {
+    thread_local std::unique_ptr<RowChain> last;
+    const bool same = last && last->urn().m == urn.m && last->urn().order == urn.order &&
+                      last->urn().chain == urn.chain && last->log_omega() == log_omega;
+    if (!same) last.reset(new RowChain(urn, log_omega));
+    return *last;
 }
 
 /* Where r falls between whole counts 0..m_R of the exact chain's interpolant: left end and weight of the right end. Beyond the
@@ -244,7 +253,7 @@ std::vector<Real> softmax(const std::vector<Real> &score, Real tau) {
 
 Outputs forward(const Urn &urn, const Row &row) {
     const int C = urn.classes();
-    const RowChain chain(urn, row.log_omega);
+    const RowChain &chain = chain_of(urn, row.log_omega);
     Outputs out;
     out.x.assign(C, 0);
     out.y.assign(urn.width(), 0);
@@ -283,7 +292,7 @@ Outputs forward(const Urn &urn, const Row &row) {
 
 Gradients backward(const Urn &urn, const Row &row, const std::vector<double> &x, const Upstream &up) {
     const int C = urn.classes();
-    const RowChain chain(urn, row.log_omega);
+    const RowChain &chain = chain_of(urn, row.log_omega);
     const auto entry = [](const std::vector<double> &v, int i) -> Real { return v.empty() ? 0 : v[i]; };
 
     /* What y_c(k) receives from y and mask: dy_k + sum_{j<=k} dmask_j. */
@@ -344,7 +353,7 @@ Gradients backward(const Urn &urn, const Row &row, const std::vector<double> &x,
 }
 
 double shortfall(const Urn &urn, const Row &row, const std::vector<double> &x) {
-    const RowChain chain(urn, row.log_omega);
+    const RowChain &chain = chain_of(urn, row.log_omega);
     Real left = row.n, worst = 0;
     for (int i = 0; i < urn.last(); i++) {
         const int c = urn.at(i);
@@ -362,7 +371,7 @@ double shortfall(const Urn &urn, const Row &row, const std::vector<double> &x) {
 /* ------------------------------------------------------------------------------------------------------ exact laws --- */
 
 double log_prob(const Urn &urn, const std::vector<double> &log_omega, int n, const std::vector<int> &x) {
-    const RowChain chain(urn, log_omega);
+    const RowChain &chain = chain_of(urn, log_omega);
     Real sum = 0;
     int left = n;
     for (int i = 0; i < urn.last(); i++) {
@@ -376,7 +385,7 @@ double log_prob(const Urn &urn, const std::vector<double> &log_omega, int n, con
 }
 
 std::map<std::vector<int>, double> joint_pmf(const Urn &urn, const std::vector<double> &log_omega, int n) {
-    const RowChain chain(urn, log_omega);
+    const RowChain &chain = chain_of(urn, log_omega);
     std::map<std::vector<int>, double> pmf;
     std::vector<int> x(urn.classes(), 0);
     const std::function<void(int, int, Real)> visit = [&](int i, int left, Real log_p) {
@@ -396,7 +405,7 @@ std::map<std::vector<int>, double> joint_pmf(const Urn &urn, const std::vector<d
 }
 
 std::vector<std::vector<double>> marginals(const Urn &urn, const std::vector<double> &log_omega, int n) {
-    const RowChain chain(urn, log_omega);
+    const RowChain &chain = chain_of(urn, log_omega);
     const int C = urn.classes();
     std::vector<std::vector<double>> out(C);
     for (int c = 0; c < C; c++) out[c].assign(urn.m[c] + 1, 0);

@@ -83,6 +83,9 @@ private:
         suffix_means_; /* exact: E[X_j | rest after place sums to r], [place][j][r] */
 };
 
+/* The chain of an urn and log omega, kept until another is asked for: rows that share them need not make it again. */
+const RowChain &chain_of(const Urn &urn, const std::vector<double> &log_omega);
+
 /* The conditional law of one step, given that n_i (real in soft mode) are left to draw. */
 struct Step {
     int lo = 0;              /* first k of the support */

@@ -56,7 +56,7 @@ struct StepErrors {
 
 ForwardBounds forward_bounds(const Urn &urn, const Row &row, const std::vector<double> &x, const ErrorModel &model) {
     const int C = urn.classes();
-    const RowChain chain(urn, row.log_omega);
+    const RowChain &chain = chain_of(urn, row.log_omega);
     ForwardBounds out;
     out.x.assign(C, 0);
     out.y.assign(urn.width(), 0);
@@ -100,7 +100,7 @@ ForwardBounds forward_bounds(const Urn &urn, const Row &row, const std::vector<d
 Gradients backward_bounds(const Urn &urn, const Row &row, const std::vector<double> &x, const Upstream &up,
                           const ErrorModel &model) {
     const int C = urn.classes();
-    const RowChain chain(urn, row.log_omega);
+    const RowChain &chain = chain_of(urn, row.log_omega);
     const Real eps = 4 * model.rounding;
     const auto entry = [](const std::vector<double> &v, int i) -> Real { return v.empty() ? 0 : v[i]; };
 

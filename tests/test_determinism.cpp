@@ -12,7 +12,17 @@ namespace {
 
 class Determinism : public OnTarget {
 protected:
-    std::vector<NamedProblem> problems() { return assorted_problems(scaled(150, 11)); }
+    std::vector<NamedProblem> problems() { return problems(scaled(150, 11)); }
+    /* The assorted ones by every chain of this build. */
+    std::vector<NamedProblem> problems(int64_t rows) {
+        std::vector<NamedProblem> list;
+        for (const oracle::Chain chain : chains())
+            for (NamedProblem named : assorted_problems(rows, chain)) {
+                if (chain == oracle::Chain::exact) named.name += ", exact";
+                list.push_back(named);
+            }
+        return list;
+    }
 
     /* Rows first..first+rows of a problem, with what is per row cut out. */
     static Problem rows_of(const Problem &p, int64_t first, int64_t rows) {
@@ -90,24 +100,31 @@ TEST_P(Determinism, BatchSplitsAndShards) {
 TEST_P(Determinism, DrawsAreThoseOfThePortablePath) {
     const Target portable = {"portable", GURN_DEVICE_CPU, GURN_ISA_PORTABLE, dtype()};
     const Context cpu = make_context(portable, 2);
-    std::vector<NamedProblem> list = assorted_problems(scaled(20000, 300));
+    std::vector<NamedProblem> list;
     Random random(3);
-    for (double tau :
-         {1e-3, 0.3, 5.0, 1e3}) { /* as the relaxed pass is not the one that decides, tau must not either */
-        Problem p;
-        p.urn.m = {40, 30, 20};
-        p.n = 50;
-        p.rows = scaled(20000, 100);
-        p.log_omega = random.uniforms(p.rows * 3, -8, 8);
-        p.tau = tau;
-        list.push_back({"tau " + std::to_string(tau), p});
+    for (const oracle::Chain chain : chains()) {
+        for (const NamedProblem &named :
+             assorted_problems(chain == oracle::Chain::exact ? scaled(2000, 100) : scaled(20000, 300), chain))
+            list.push_back(named);
+        for (double tau :
+             {1e-3, 0.3, 5.0, 1e3}) { /* as the relaxed pass is not the one that decides, tau must not either */
+            Problem p;
+            p.urn.m = {40, 30, 20};
+            p.urn.chain = chain;
+            p.n = 50;
+            p.rows = scaled(20000, 100);
+            p.log_omega = random.uniforms(p.rows * 3, -8, 8);
+            p.tau = tau;
+            list.push_back({"tau " + std::to_string(tau), p});
+        }
+        Problem large;
+        large.urn.m = {20000, 20000, 20000};
+        large.urn.chain = chain;
+        large.n = 18000;
+        large.rows = chain == oracle::Chain::exact ? scaled(30, 2) : scaled(1000, 10);
+        large.log_omega = random.uniforms(large.rows * 3, -2, 2);
+        list.push_back({"large", large});
     }
-    Problem large;
-    large.urn.m = {20000, 20000, 20000};
-    large.n = 18000;
-    large.rows = scaled(1000, 10);
-    large.log_omega = random.uniforms(large.rows * 3, -2, 2);
-    list.push_back({"large", large});
     for (const NamedProblem &named : list) {
         Problem p = named.problem;
         /* The general path walks whole supports: fewer rows there. */
@@ -127,7 +144,7 @@ TEST_P(Determinism, DrawsAreThoseOfThePortablePath) {
 }
 
 TEST_P(Determinism, OutputsAskedFor) {
-    for (const NamedProblem &named : assorted_problems(scaled(50, 6))) {
+    for (const NamedProblem &named : problems(scaled(50, 6))) {
         for (bool soft : {false, true}) {
             Problem p = named.problem;
             p.soft = soft;
