@@ -280,6 +280,7 @@ GURN_DEVICE gurn_step_gradient general_pull(const gurn_mvhg_work &w, const gurn_
         for (int j = 0; j < 4; j++) {
             if (k + j < g.low || k + j > g.high) continue;
             double a = race[j] - least, weight = s_exp2_64(-a * w.inv_tau), p = s_exp2_64(-cost[j]), d = k + j - centre;
+            if (weight == 0.0) a = 0.0; /* infinite where the noise is -infinity */
             double psi = (w.soft ? gurn_cost_soft_psi(g.step->m_rest, k + j, g.left)
                                  : gurn_real(g.step->rest.psi, w.dtype, shift + k + j)) -
                          psi_centre;

@@ -173,6 +173,7 @@ Gradients backward_bounds(const Urn &urn, const Row &row, const std::vector<doub
             for (int j = 0; j < C; j++)
                 dlw_error[j] += fabsl(dR[j] - at_middle[j]) * g_error[a] + eps * fabsl(dR[j] * g[a]);
             dn_error += fabsl(e.slope[a] - slope_middle) * g_error[a] + eps * (1 + fabsl(e.slope[a])) * fabsl(g[a]);
+            if (e.y[a] == 0) continue; /* its score may be -infinity */
             dtau_error += (fabsl(e.score[a] - score_middle) * dz_error[a] +
                            fabsl(dz[a]) * (e.dlogit[a] + eps * fabsl(e.score[a] - score_middle))) /
                           row.tau;

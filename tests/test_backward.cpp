@@ -186,6 +186,26 @@ TEST_P(BackwardTest, SharedLogOmegaGetsTheSumOverRows) {
     }
 }
 
+/* Given noise of -infinity forbids a count; so the count has no weight, and its score no part in any gradient. */
+TEST_P(BackwardTest, ForbiddenCountsHaveNoGradient) {
+    for (const Chain chain : chains()) {
+        Problem p;
+        p.urn.m = {12, 9, 15};
+        p.urn.chain = chain;
+        p.n = 17;
+        p.rows = 8;
+        p.log_omega = {0.3, -0.2, 0.1};
+        p.noise = GURN_NOISE_GIVEN;
+        p.gumbel = random_gumbel(p, 2);
+        for (size_t i = 0; i < p.gumbel.size(); i += 3) p.gumbel[i] = -INFINITY;
+        for (const bool soft : {false, true}) {
+            p.soft = soft;
+            const std::vector<double> x = forward(p, kX).x;
+            expect_gradient(p, x, random_incoming(p, 5), backward(p, x, random_incoming(p, 5)));
+        }
+    }
+}
+
 /* Nothing upstream: the gradient is zero, not garbage. */
 TEST_P(BackwardTest, NoUpstreamGivesZero) {
     for (const NamedProblem &named : assorted_problems(3)) {
