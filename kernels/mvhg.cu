@@ -73,8 +73,8 @@ __global__ void mvhg_order(const __grid_constant__ gurn_order_part part, int32_t
  * reference), of which log_p is made. A window of one count has no choice.
  */
 template <int LANES, bool WITH_P>
-GURN_DEVICE int32_t gurn_race_draw(const gurn_race_step &s, const gurn_row_noise &noise, uint32_t tag, int32_t *cost,
-                                   float *p) {
+GURN_DEVICE int32_t gurn_race_draw(const gurn_race_step &s, const gurn_noise_keys &keys, uint64_t row, uint32_t tag,
+                                   int32_t *cost, float *p) {
     float best = INFINITY, sum = 0.0f, bits = GURN_SURE_BITS;
     int32_t count = INT32_MAX;
     bool again = true;
@@ -87,7 +87,7 @@ GURN_DEVICE int32_t gurn_race_draw(const gurn_race_step &s, const gurn_row_noise
             gurn_quad quad;
             for (gurn_stride at = gurn_stride_begin<LANES>(s, window.low); at.k <= window.high;
                  gurn_stride_next<LANES>(&at)) {
-                gurn_quad_race(s, at, window, at.k, noise, tag, &quad);
+                gurn_quad_race(s, at, window, at.k, keys, row, tag, &quad);
                 for (int j = 0; j < 4; j++) {
                     if (quad.value[j] < best) {
                         best = quad.value[j];
@@ -129,11 +129,12 @@ __global__ void __launch_bounds__(GURN_THREADS(LANES), 640 / GURN_THREADS(LANES)
     mvhg_race(const __grid_constant__ gurn_mvhg_work w) {
     constexpr int ROWS = LANES < GURN_BLOCK ? GURN_BLOCK / LANES : 1; /* rows of a block */
     bool leader = (threadIdx.x & (LANES - 1)) == 0;
+    gurn_noise_keys keys = gurn_work_keys(w);
     for (int64_t first = (int64_t)blockIdx.x * ROWS; first < w.rows; first += (int64_t)gridDim.x * ROWS) {
         int64_t b = first + threadIdx.x / LANES;
         bool live = b < w.rows; /* groups beyond the last row go along with it, silently */
         if (!live) b = w.rows - 1;
-        gurn_row_noise noise = gurn_work_noise(w, b);
+        uint64_t row = gurn_work_noise(w, b).row;
         int32_t left = gurn_work_n(w, b);
         bool bad = left < 0;
         if (bad) left = 0;
@@ -146,7 +147,7 @@ __global__ void __launch_bounds__(GURN_THREADS(LANES), 640 / GURN_THREADS(LANES)
                 gurn_race_step s = gurn_step_begin(step, bad ? 0.0 : gurn_work_lambda(w, i, b), left);
                 int32_t cost;
                 float p;
-                x = gurn_race_draw<LANES, WITH_P>(s, noise, gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)cls), &cost,
+                x = gurn_race_draw<LANES, WITH_P>(s, keys, row, gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)cls), &cost,
                                                   &p);
                 if (WITH_P) gurn_log_sum_add(&log2_p, cost, p);
             }

@@ -62,6 +62,28 @@ GURN_DEVICE void gurn_noise_words(const gurn_row_noise &noise, uint32_t tag, int
     gurn_philox4x32_10(counter, noise.key, word);
 }
 
+/*
+ * For the loops that do little else: the keys of Philox's rounds, the same for all rows of a call, in registers. They come
+ * by way of shared memory because what the compiler could form itself it forms anew for every block of noise, which
+ * takes 18 of 250 instructions. Called once, by all threads of a block.
+ */
+typedef struct gurn_noise_keys {
+    uint32_t round[20];
+} gurn_noise_keys;
+GURN_DEVICE gurn_noise_keys gurn_work_keys(const gurn_mvhg_work &w) {
+    GURN_SHARED(formed, uint32_t[20]);
+    if (threadIdx.x < 20) formed[threadIdx.x] = gurn_philox_round_key(gurn_work_noise(w, 0).key, (int)threadIdx.x);
+    __syncthreads();
+    gurn_noise_keys keys;
+    for (int i = 0; i < 20; i++) keys.round[i] = formed[i];
+    return keys;
+}
+GURN_DEVICE void gurn_keyed_words(const gurn_noise_keys &keys, uint64_t row, uint32_t tag, int32_t k,
+                                  uint32_t word[4]) {
+    uint32_t counter[4] = {(uint32_t)k >> 2, tag, (uint32_t)row, (uint32_t)(row >> 32)};
+    gurn_philox_rounds(counter, keys.round, word);
+}
+
 /* log2 a and 2^a of the special function unit, for sums; a subnormal is 0. */
 GURN_DEVICE float gurn_fast_log2(float a) {
 #ifdef __CUDA_ARCH__

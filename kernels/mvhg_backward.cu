@@ -11,15 +11,15 @@
  */
 template <int LANES, bool FULL>
 GURN_DEVICE gurn_step_gradient gurn_race_pull(const gurn_mvhg_work &w, const gurn_race_step &s, const float *psi,
-                                              const gurn_row_noise &noise, int32_t cls, int64_t begin, int32_t x,
-                                              float dx, float dlog_p) {
+                                              const gurn_noise_keys &keys, uint64_t row, int32_t cls, int64_t begin,
+                                              int32_t x, float dx, float dlog_p) {
     gurn_support window = gurn_step_window(s, GURN_RELAXED_BITS(1.0 / w.inv_tau));
     uint32_t tag = gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)cls);
     float inv_tau = (float)w.inv_tau, inv_value_x = 1.0f, psi_x = psi[x], dcost = dlog_p * (float)-GURN_LN2 * 0x1p-23f;
     const float *dy = (const float *)w.upstream.y, *dmask = (const float *)w.upstream.mask;
     if (FULL) { /* the weight of x, the winner, is made 1 */
         uint32_t word[4];
-        gurn_noise_words(noise, tag, x & ~3, word);
+        gurn_keyed_words(keys, row, tag, x & ~3, word);
         int32_t distance = (int32_t)(gurn_cost_fixed(s.own, s.rest, s.lambda, x) - s.reference);
         distance = min(distance, GURN_COST_CEILING);
         inv_value_x = s_rough_reciprocal32(
@@ -48,7 +48,7 @@ GURN_DEVICE gurn_step_gradient gurn_race_pull(const gurn_mvhg_work &w, const gur
                 extra[j] = (float)before;
             }
         }
-        gurn_quad_race(s, at, window, read_at, noise, tag, &quad);
+        gurn_quad_race(s, at, window, read_at, keys, row, tag, &quad);
         for (int j = 0; j < 4; j++) {
             float weight, a = 0.0f, d = (float)(at.k + j - x), p = s_rough_reciprocal32(quad.growth[j]);
             float psi_k = __ldg(psi + read_at + j) - psi_x, u = fmaf((float)quad.distance[j], dcost, d * dx);
@@ -116,11 +116,12 @@ __global__ void __launch_bounds__(GURN_THREADS(LANES), (FULL ? 384 : 640) / GURN
     constexpr int ROWS = LANES < GURN_BLOCK ? GURN_BLOCK / LANES : 1;
     bool leader = (threadIdx.x & (LANES - 1)) == 0;
     const float *dx_given = (const float *)w.upstream.x;
+    gurn_noise_keys keys = gurn_work_keys(w);
     for (int64_t first = (int64_t)blockIdx.x * ROWS; first < w.rows; first += (int64_t)gridDim.x * ROWS) {
         int64_t b = first + threadIdx.x / LANES;
         bool live = b < w.rows;
         if (!live) b = w.rows - 1;
-        gurn_row_noise noise = gurn_work_noise(w, b);
+        uint64_t row = gurn_work_noise(w, b).row;
         bool bad = !gurn_row_is_good<LANES>(w, b);
         float dlog_p = w.upstream.log_p ? ((const float *)w.upstream.log_p)[b] : 0.0f;
         int32_t left = 0;             /* n_i: what this class and the later ones have drawn */
@@ -138,7 +139,8 @@ __global__ void __launch_bounds__(GURN_THREADS(LANES), (FULL ? 384 : 640) / GURN
             } else if (step->m > 0) {
                 gurn_race_step s = gurn_step_begin(step, bad ? 0.0 : gurn_work_lambda(w, i, b), left);
                 const float *psi = (const float *)step->rest.psi + (step->m_rest - left);
-                gurn_step_gradient g = gurn_race_pull<LANES, FULL>(w, s, psi, noise, cls, begin, x, (float)dx, dlog_p);
+                gurn_step_gradient g =
+                    gurn_race_pull<LANES, FULL>(w, s, psi, keys, row, cls, begin, x, (float)dx, dlog_p);
                 gradient = g.log_omega;
                 tail -= g.n;
                 tau += g.tau;

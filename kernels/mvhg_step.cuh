@@ -129,11 +129,11 @@ GURN_DEVICE void gurn_stride_next(gurn_stride *at) {
 }
 
 GURN_DEVICE void gurn_quad_race(const gurn_race_step &s, const gurn_stride &at, gurn_support window, int32_t read_at,
-                                const gurn_row_noise &noise, uint32_t tag, gurn_quad *quad) {
+                                const gurn_noise_keys &keys, uint64_t row, uint32_t tag, gurn_quad *quad) {
     int4 four = __ldg((const int4 *)(s.own + read_at));
     const int32_t own[4] = {four.x, four.y, four.z, four.w};
     uint32_t word[4], linear = (uint32_t)(at.product >> 24) + at.offset;
-    gurn_noise_words(noise, tag, at.k, word);
+    gurn_keyed_words(keys, row, tag, at.k, word);
     for (int j = 0; j < 4; j++, linear += at.slope) {
         uint32_t cost = (uint32_t)own[j] + (uint32_t)__ldg(s.rest + read_at + j) - linear;
         bool inside = (uint32_t)(at.k + j - window.low) <= (uint32_t)(window.high - window.low);
