@@ -50,7 +50,7 @@ if [ -f "$out/status" ]; then
     status=$(cat "$out/status")
     rm "$out/status"
 fi
-if [ "$status" -gt 1 ] && [ "$status" -ne 77 ]; then exit "$status"; fi # wrong usage
+if [ "$status" -gt 1 ]; then exit "$status"; fi # wrong usage
 if "$python" -c 'import matplotlib' 2>/dev/null; then
     "$python" "$here/ks/plots.py" "$out"
     echo "figures: $out/histograms.png, distances.png, pvalues.png"

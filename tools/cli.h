@@ -22,8 +22,8 @@
 #include "gumbelurn.h"
 
 /* The chain when --chain is not given. */
-#define DEFAULT_CHAIN GURN_CHAIN_MERGED
-#define DEFAULT_CHAIN_NAME "merged"
+#define DEFAULT_CHAIN GURN_CHAIN_EXACT
+#define DEFAULT_CHAIN_NAME "exact"
 
 enum {
     EXIT_OK = 0,
@@ -111,8 +111,8 @@ enum {
     "  --omega LIST        importances of the classes, each above 0; default all 1\n"          \
     "  --log-omega LIST    their natural logarithms instead\n"
 #define CHAIN_HELP(DEFAULT)                                                                    \
-    "  --chain CHAIN       how the law is drawn class after class: exact, or merged (as\n"     \
-    "                      published, biased for three classes or more);\n"                    \
+    "  --chain CHAIN       how the law is drawn class after class: exact (the law itself), or\n" \
+    "                      merged (as published, biased for three classes or more);\n"         \
     "                      default " DEFAULT "\n"                                              \
     "  --order LIST        order in which the classes are visited, such as 2,0,1\n"
 #define THREADS_HELP                                                                           \
@@ -122,7 +122,8 @@ enum {
     CHAIN_HELP(DEFAULT_CHAIN_NAME)                                                             \
     "  --dtype TYPE        arithmetic: float32 (default) or float64 (default for classes\n"  \
     "                      of more than 2^24 balls, whose counts float32 does not hold)\n"    \
-    "  --device DEVICE     auto (default: CUDA where there is a device), cpu or cuda\n"        \
+    "  --device DEVICE     auto (default: CUDA where there is a device, if it has the chain), cpu\n" \
+    "                      or cuda\n"                                                          \
     THREADS_HELP
 /* Of the commands about the law itself, all in float64. */
 #define LAW_DEVICE_HELP                                                                        \
@@ -156,6 +157,8 @@ struct session {
     size_t real_size; /* 4 or 8 */
 };
 
+/* The device that --device means: auto is the CPU for the exact chain, by which CUDA does not draw yet. */
+gurn_device device_of(const struct urn *urn);
 gurn_context *open_context(gurn_device device, int32_t threads);
 void session_open(struct session *session, const struct urn *urn, int32_t n_max);
 void session_close(struct session *session);

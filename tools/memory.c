@@ -10,6 +10,10 @@
 #include "cuda_memory.h"
 #endif
 
+gurn_device device_of(const struct urn *urn) {
+    return urn->device == GURN_DEVICE_AUTO && urn->chain == GURN_CHAIN_EXACT ? GURN_DEVICE_CPU : urn->device;
+}
+
 gurn_context *open_context(gurn_device device, int32_t threads) {
     gurn_context_options options = GURN_CONTEXT_OPTIONS_INIT;
 #ifndef GURN_TOOLS_CUDA
@@ -33,7 +37,7 @@ gurn_context *open_context(gurn_device device, int32_t threads) {
 
 void session_open(struct session *session, const struct urn *urn, int32_t n_max) {
     memset(session, 0, sizeof *session);
-    session->context = open_context(urn->device, urn->threads);
+    session->context = open_context(device_of(urn), urn->threads);
     gurn_context_info info = {.size = sizeof info};
     check(session, gurn_context_get_info(session->context, &info), "gurn_context_get_info");
     session->cuda = info.device == GURN_DEVICE_CUDA;
@@ -44,7 +48,6 @@ void session_open(struct session *session, const struct urn *urn, int32_t n_max)
     options.chain = urn->chain;
     options.order = urn->order;
     gurn_status status = gurn_plan_create(session->context, urn->classes, urn->m, n_max, &options, &session->plan);
-    if (status == GURN_UNSUPPORTED) fail("--chain: %s", gurn_context_message(session->context));
     check(session, status, "gurn_plan_create");
 }
 
@@ -64,6 +67,7 @@ void check(const struct session *session, gurn_status status, const char *call) 
         case GURN_INVALID_LOG_OMEGA: usage_error("--omega: %s", reason);
         case GURN_INVALID_TAU: usage_error("--tau: %s", reason);
         case GURN_INVALID_ORDER: usage_error("--order: %s", reason);
+        case GURN_UNSUPPORTED: fail("--device: %s", reason);
         default: fail("%s: %s", call, reason);
     }
 }

@@ -177,14 +177,18 @@ class Sample(Directory):
     def test_exact_chain(self):
         """Equation 1 itself, whatever the order of the classes."""
         urn = ["--m", "200,200,200", "--n", "180", "--omega", "1,10,1", "--chain", "exact", "--rows", 20000, "--seed", 2]
-        if b"draws by GURN_CHAIN_MERGED only" in run("sample", *urn).stderr:
-            self.skipTest("this version of the library has no exact chain")
         for order in ("0,1,2", "1,2,0", "2,1,0"):
             _, rows = table(output("sample", *urn, "--order", order))
             for c, (mean, deviation) in enumerate(((27.966746, 4.244052), (124.066507, 4.886211), (27.966746, 4.244052))):
                 # Five standard deviations of a mean: 1 in 190 000 for each of nine.
                 drawn = sum(row[c] for row in rows) / len(rows)
                 self.assertLessEqual(abs(drawn - mean), 5 * deviation / math.sqrt(len(rows)), (order, c))
+
+    def test_the_exact_chain_is_the_default(self):
+        urn = ["sample", "--m", "20,30,10", "--n", 25, "--omega", "1,5,0.5", "--rows", 50]
+        self.assertEqual(output(*urn), output(*urn, "--chain", "exact"))
+        self.assertNotEqual(output(*urn), output(*urn, "--chain", "merged"))
+        self.assertRegex(output("info"), r"(?m)^chain +exact$")
 
     def test_golden_outputs(self):
         """Draws of fixed seeds. They may not change without a word in CHANGELOG.md."""
@@ -318,7 +322,7 @@ class Cuda(Directory):
         self.assertRegex(output("info", "--device", "cuda"), r"(?m)^in use +device 0: ")
 
     def test_draws_are_those_of_the_cpu(self):
-        for arguments in ([*ISSUE, "--rows", 60, "--seed", 2], ["--m", "5,0,9", "--n", "7", "--rows", 300],
+        for arguments in ([*ISSUE, "--rows", 60, "--seed", 2], ["--m", "5,0,9", "--n", "7", "--chain", "merged", "--rows", 300],
                           [*ISSUE, "--rows", 5, "--dtype", "float64"]):
             self.assertEqual(output("sample", *arguments, "--device", "cuda"),
                              output("sample", *arguments, "--device", "cpu"))
@@ -334,7 +338,7 @@ class Cuda(Directory):
         results = []
         for device in ("cuda", "cpu"):
             out = self.directory / (device + ".csv")
-            output("fit", "--m", "5,5", "--in", path, "--epochs", 4, "--device", device, "--out", out)
+            output("fit", "--m", "5,5", "--in", path, "--epochs", 4, "--chain", "merged", "--device", device, "--out", out)
             results.append(table(out.read_text())[1])
         for row, other in zip(*results, strict=True):
             self.assertLessEqual(abs(row[4] - other[4]), 1e-3)
