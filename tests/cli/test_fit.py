@@ -8,11 +8,12 @@ import math
 import os
 import pty
 import random
+import re
 import struct
 import subprocess
 import unittest
 
-from cli import EXAMPLES, PROGRAM, Directory, main, output, run, table
+from cli import DATA, EXAMPLES, PROGRAM, Directory, main, output, run, table
 from reference import Law, pseudo_inverse
 
 
@@ -231,6 +232,12 @@ class Mle(Directory):
         _, second = self.fit(*arguments, "--threads", 3)
         for value, other in zip(first["log_omega"], second["log_omega"], strict=True):
             self.near(value, other, 1e-12)
+
+    def test_golden_output(self):
+        """The demo's data. Not compared: the number of steps, whose last one rounding may do without."""
+        text = output("fit", "--m", "10x256", "--n", 256, "--in", EXAMPLES / "data" / "fashion_counts.csv")
+        steps = re.compile(r"(?m)^converged .*\n")
+        self.assertEqual(steps.sub("", text), steps.sub("", (DATA / "fit_mle.txt").read_text()))
 
     def test_methods(self):
         rows = ["fit", "--m", "5,5", "--in", self.file("2,2\n3,1\n")]
