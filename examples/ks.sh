@@ -12,7 +12,7 @@ set -eu
 program=${1:?usage: ks.sh GUMBELURN [options]}
 shift
 here=$(dirname "$0")
-root=$here/..
+root=$(cd "$here/.." && pwd)
 out=$root/build/ks
 previous=
 for argument; do
