@@ -199,6 +199,13 @@ class Sample(Directory):
                 ("merged_order.csv", ["--m", "20000,0,7,20000", "--n", "18000", "--omega", "1,1,1e6,5",
                                       "--order", "2,3,1,0", "--chain", "merged", "--rows", 20, "--seed", 3]),
                 ("merged_float64.csv", [*ISSUE, "--rows", 20, "--seed", 1, "--dtype", "float64"]),
+                ("exact.csv", ["--m", "200,200,200", "--n", "180", "--omega", "1,5,1", "--rows", 40, "--seed", 1]),
+                ("exact_wide.csv", ["--m", "10x256", "--n", "256", "--log-omega", "-4,0.5,1,0,2,-1,0,3,0.25,-0.25",
+                                    "--rows", 20, "--seed", 2**64 - 1, "--offset", 2**40]),
+                ("exact_order.csv", ["--m", "20000,0,7,20000", "--n", "18000", "--omega", "1,1,1e6,5", "--order", "2,3,1,0",
+                                     "--rows", 20, "--seed", 3]),
+                ("exact_float64.csv", ["--m", "200,200,200", "--n", "180", "--omega", "1,5,1", "--rows", 20, "--seed", 1,
+                                       "--dtype", "float64"]),
         ):
             self.assertEqual(output("sample", *arguments), (DATA / name).read_text(), name)
 
