@@ -135,7 +135,8 @@ static void tile_setup(const gurn_step *step, const double *lambda, float bits, 
     for (int r = 0; r < GURN_TILE; r += V_HALF) {
         double n[V_HALF];
         for (int l = 0; l < V_HALF; l++) n[l] = t->left[r + l];
-        v_f64_store(root + r, v_mode_root(step->m, step->m_rest, v_f64_load(n), v_f64_load(lambda + r)));
+        v_f64_store(root + r,
+                    v_mode_root(v_splat64(step->m), v_splat64(step->m_rest), v_f64_load(n), v_f64_load(lambda + r)));
     }
     for (int r = 0; r < GURN_TILE; r++) {
         gurn_support s = gurn_support_hard(step->m, step->m_rest, t->left[r]);

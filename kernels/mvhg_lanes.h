@@ -25,18 +25,21 @@ GURN_FN GURN_L(f64) GURN_L(merged_lambda)(GURN_L(f64) log2_omega, GURN_L(f64) lo
 
 /*
  * The real root k of omega (m-k+1)(n-k+1) = k (m_R-n+k): where the ratio p(k)/p(k-1) is 1, so that the mode is
- * floor(k). With odds a : b = omega : 1 scaled to a + b = 1; the root of (a-b) k^2 - Q k + a (m+1)(n+1) = 0 that lies
- * in the support.
+ * floor(k). With odds a : b = omega : 1 scaled to a + b = 1; the root of (a-b) k^2 - q k + a (m+1)(n+1) = 0 that lies
+ * in the support: with d the discriminant 2 a (m+1)(n+1) / (q + sqrt d), or, where that would cancel, (sqrt d - q) / 2 (b-a). (q < 0
+ * means b > a: n - m_R <= m.)
  */
-GURN_FN GURN_L(f64) GURN_L(mode_root)(double m, double m_rest, GURN_L(f64) n, GURN_L(f64) lambda) {
+GURN_FN GURN_L(f64) GURN_L(mode_root)(GURN_L(f64) m, GURN_L(f64) m_rest, GURN_L(f64) n, GURN_L(f64) lambda) {
     GURN_L(f64) one = GURN_L(splat64)(1.0), zero = GURN_L(splat64)(0.0), odds = GURN_L(exp2_64)(-lambda);
     GURN_L(f64) a = GURN_L(div64)(one, one + odds), b = one - a;
     b = GURN_L(if_less64)(lambda, GURN_L(splat64)(20.0), b, odds); /* 1 - a has lost b by then */
-    GURN_L(f64) q = a * (n + GURN_L(splat64)(m + 2.0)) + b * (GURN_L(splat64)(m_rest) - n);
-    GURN_L(f64) product = a * GURN_L(splat64)(m + 1.0) * (n + one);
+    GURN_L(f64) q = a * (n + (m + GURN_L(splat64)(2.0))) + b * (m_rest - n);
+    GURN_L(f64) product = a * (m + one) * (n + one);
     GURN_L(f64) discriminant = q * q - GURN_L(splat64)(4.0) * (a - b) * product;
     discriminant = GURN_L(if_less64)(discriminant, zero, zero, discriminant);
-    return GURN_L(div64)(product + product, q + GURN_L(sqrt64)(discriminant));
+    GURN_L(f64) root = GURN_L(sqrt64)(discriminant), twice = b - a;
+    return GURN_L(div64)(GURN_L(if_less64)(q, zero, root - q, product + product),
+                         GURN_L(if_less64)(q, zero, twice + twice, q + root));
 }
 
 /*
