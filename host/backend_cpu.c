@@ -195,4 +195,8 @@ const gurn_backend gurn_backend_cpu = {
     .law_bytes = gurn_cpu_law_bytes,
     .law_check = gurn_cpu_law_check,
     .law_run = gurn_cpu_law_run,
+    .plain_bytes = gurn_cpu_plain_bytes,
+    .plain_draw = gurn_cpu_plain_draw,
+    .hypergeometric_check = gurn_cpu_hypergeometric_check,
+    .hypergeometric_draw = gurn_cpu_hypergeometric_draw,
 };

@@ -134,7 +134,22 @@ static gurn_status cuda_mvhg_backward(gurn_context *context, const gurn_plan *pl
 
 /* In the order of gurn_backend. There are no checks of data: a GPU poisons the row. No mvhg_supports: the merged chain alone. */
 extern "C" const gurn_backend gurn_backend_cuda = {
-    GURN_DEVICE_CUDA, cuda_open,         cuda_close, cuda_plan_upload,  cuda_plan_free,     cuda_zero,
-    nullptr,          cuda_mvhg_bytes,   nullptr,    cuda_mvhg_forward, cuda_mvhg_backward, gurn_cuda_law_bytes,
-    nullptr,          gurn_cuda_law_run,
+    GURN_DEVICE_CUDA,
+    cuda_open,
+    cuda_close,
+    cuda_plan_upload,
+    cuda_plan_free,
+    cuda_zero,
+    nullptr,
+    cuda_mvhg_bytes,
+    nullptr,
+    cuda_mvhg_forward,
+    cuda_mvhg_backward,
+    gurn_cuda_law_bytes,
+    nullptr,
+    gurn_cuda_law_run,
+    nullptr,
+    nullptr,
+    nullptr,
+    nullptr,
 };

@@ -13,6 +13,9 @@ int gurn_array_fits(const gurn_plan *plan, int64_t rows, int64_t width);
 /* Rows, stride and enumerators: what sizes depend on. */
 gurn_status gurn_check_shape(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in);
 
+/* The n that all rows share, where they do. */
+gurn_status gurn_check_n(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in);
+
 /* Copies and judges the inputs of a call that is to run, and fills in the defaults. */
 gurn_status gurn_take_inputs(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
                              gurn_mvhg_inputs *in);

@@ -7,6 +7,7 @@
 
 #include "gumbelurn.h"
 #include "kernels/law.h"
+#include "kernels/plain_job.h"
 #include "kernels/plan.h"
 
 #ifdef __cplusplus
@@ -45,12 +46,23 @@ typedef struct gurn_backend {
     size_t (*law_bytes)(const gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);
     gurn_status (*law_check)(gurn_context *context, const gurn_plan *plan, const gurn_law_job *job); /* as mvhg_check */
     gurn_status (*law_run)(gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);
+    /* Plain draws (host/plain.c), likewise; NULL: not supported. The checks may be NULL. */
+    size_t (*plain_bytes)(const gurn_context *context, const gurn_plan *plan, const gurn_plain_job *job);
+    gurn_status (*plain_draw)(gurn_context *context, const gurn_plan *plan, const gurn_plain_job *job);
+    gurn_status (*hypergeometric_check)(gurn_context *context, const gurn_hypergeometric_job *job);
+    gurn_status (*hypergeometric_draw)(gurn_context *context, const gurn_hypergeometric_job *job);
 } gurn_backend;
 
 /* The CPU back end's part of them (backend_cpu_law.c). */
 size_t gurn_cpu_law_bytes(const gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);
 gurn_status gurn_cpu_law_check(gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);
 gurn_status gurn_cpu_law_run(gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);
+
+/* And backend_cpu_plain.c. */
+size_t gurn_cpu_plain_bytes(const gurn_context *context, const gurn_plan *plan, const gurn_plain_job *job);
+gurn_status gurn_cpu_plain_draw(gurn_context *context, const gurn_plan *plan, const gurn_plain_job *job);
+gurn_status gurn_cpu_hypergeometric_check(gurn_context *context, const gurn_hypergeometric_job *job);
+gurn_status gurn_cpu_hypergeometric_draw(gurn_context *context, const gurn_hypergeometric_job *job);
 
 extern const gurn_backend gurn_backend_cpu;
 #ifdef GURN_HAVE_CUDA

@@ -94,6 +94,12 @@ static void fill_defaults(const gurn_plan *plan, gurn_mvhg_inputs *in) {
     if (!in->order) in->order = plan->order;
 }
 
+gurn_status gurn_check_n(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in) {
+    if (in->n_rows || (in->n >= 0 && in->n <= plan->n_max)) return GURN_SUCCESS;
+    return gurn_fail(context, GURN_INVALID_N, "inputs->n is %d: must be in 0..%d, the plan's n_max", (int)in->n,
+                     (int)plan->n_max);
+}
+
 /* Copies and judges the inputs of a call that is to run, and fills in the defaults. */
 gurn_status gurn_take_inputs(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
                              gurn_mvhg_inputs *in) {
@@ -101,9 +107,8 @@ gurn_status gurn_take_inputs(gurn_context *context, const gurn_plan *plan, const
     if (status == GURN_SUCCESS) status = gurn_check_shape(context, plan, in);
     if (status != GURN_SUCCESS) return status;
 
-    if (!in->n_rows && (in->n < 0 || in->n > plan->n_max))
-        return gurn_fail(context, GURN_INVALID_N, "inputs->n is %d: must be in 0..%d, the plan's n_max", (int)in->n,
-                         (int)plan->n_max);
+    status = gurn_check_n(context, plan, in);
+    if (status != GURN_SUCCESS) return status;
     if (in->order) status = check_order(context, plan, in->order);
     if (status != GURN_SUCCESS) return status;
     fill_defaults(plan, in);

@@ -20,7 +20,7 @@
  *   - Logarithms and log-probabilities are natural (nats).
  *   - A call either returns GURN_SUCCESS or an error status, in which case it has written nothing; the reason, naming the
  *     argument, is in gurn_context_message(). On a CUDA context work is asynchronous: what only the GPU can see (a NaN in log
- *     omega, an n outside 0..n_max) gives NaN in every real output of that row, and in no other row.
+ *     omega, an n outside 0..n_max) gives NaN in every real output of that row and -1 in every integer output, and in no other row.
  *   - Input and output arrays must not overlap, nor overlap the workspace.
  *   - Structures begin with their size: set it to sizeof(the structure), zero the rest, and set what you want
  *     (or use the GURN_*_INIT macros). Zero always means the default. A structure of an older, shorter version is accepted.
@@ -416,6 +416,73 @@ GURN_API gurn_status gurn_mvhg_kl_backward(gurn_context *context, const gurn_pla
 /* The most probable counts of Eq. 1. x: int32 x[B][C], device memory, out. Among equally likely ones lower classes get more. */
 GURN_API gurn_status gurn_mvhg_mode(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
                                     int32_t *x, void *workspace, size_t workspace_bytes);
+
+/* --------------------------------------------------------------------------------------------------- plain draws --- */
+
+/*
+ * Whole counts, when no relaxation and no gradient is wanted: by inversion, one uniform a step. Under an exact plan the law is Eq. 1,
+ * under a merged plan that chain's. (The relaxed sampler draws the same laws from other noise: its x for the same seed differ.)
+ *
+ * A uniform is u = floor(r / 2^11) / 2^53, r = word + 2^32 * next word of the noise, whose address is, with the place i in the
+ * order for the count,
+ *     gurn_mvhg_draw:           stream tag 2 << 24,      words k = 2 i and 2 i + 1
+ *     gurn_hypergeometric_draw: stream tag 2 << 24 | 1,  words 0 and 1
+ * so that counter.x = k >> 2, and so on as for gurn_noise. The counts of a step are listed from its mode upwards, and then from the
+ * mode downwards; the draw is the first at which the running sum of the probabilities exceeds u. All that decides is exactly rounded
+ * double arithmetic in a fixed order: x has the same bits on every device and instruction set, whatever the number of threads or the
+ * split of a batch, and whether log omega (or n) is given once or for every row.
+ *
+ * Probabilities are right to 1e-11 relative; counts whose probabilities sum to less than 2^-52 may never be drawn.
+ */
+
+/*
+ * Bytes of workspace of gurn_mvhg_draw. Of inputs rows, log_omega_stride, n and whether n_rows is NULL matter.
+ * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_ROWS, GURN_INVALID_LOG_OMEGA (stride), GURN_INVALID_N, GURN_UNSUPPORTED.
+ */
+GURN_API gurn_status gurn_mvhg_draw_workspace(gurn_context *context, const gurn_plan *plan,
+                                              const gurn_mvhg_inputs *inputs, size_t *bytes);
+
+/*
+ * Draws B rows of counts. Of inputs, tau and relaxation are ignored, and noise.kind must be GURN_NOISE_PHILOX.
+ *   x  int32 x[B][C], device memory, out: 0 <= x <= m, their sum over c is n
+ * Where all omega of a row are equal, an exact plan needs no tables and draws by hypergeometric recurrences.
+ * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_N, GURN_INVALID_LOG_OMEGA, GURN_INVALID_ORDER, GURN_INVALID_ROWS,
+ * GURN_INVALID_NOISE, GURN_WORKSPACE_TOO_SMALL, GURN_UNSUPPORTED, GURN_CUDA_ERROR.
+ */
+GURN_API gurn_status gurn_mvhg_draw(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
+                                    int32_t *x, void *workspace, size_t workspace_bytes);
+
+/* An array of one value a row: row b reads data[b * stride]. All in device memory. */
+typedef struct gurn_hypergeometric_inputs {
+    size_t size;
+    int64_t rows;      /* B >= 0 */
+    const int32_t *m1; /* balls of the class that is counted, >= 0 */
+    const int32_t *m2; /* other balls, >= 0; m1 + m2 <= GURN_MAX_BALLS */
+    const int32_t *n;  /* drawn, 0..m1 + m2 */
+    const void *
+        log_odds; /* real: log odds of a ball of the first class against one of the others, finite; NULL = 0, the central law */
+    gurn_dtype log_odds_dtype;
+    int64_t m1_stride, m2_stride, n_stride,
+        log_odds_stride; /* elements between rows, >= 0; 0 = one value shared by all rows */
+    gurn_noise noise;    /* kind GURN_NOISE_PHILOX */
+} gurn_hypergeometric_inputs;
+#define GURN_HYPERGEOMETRIC_INPUTS_INIT                                                            \
+    {                                                                                              \
+        sizeof(gurn_hypergeometric_inputs), 0, NULL, NULL, NULL, NULL, GURN_FLOAT32, 0, 0, 0, 0, { \
+            GURN_NOISE_PHILOX, 0, 0, 0, NULL, NULL                                                 \
+        }                                                                                          \
+    }
+
+/*
+ * Fisher's noncentral hypergeometric law, without a plan: how many of n balls drawn are of the first class,
+ *     P(k) proportional to C(m1, k) C(m2, n - k) odds^k,     max(0, n - m2) <= k <= min(m1, n).
+ *   x  int32 x[B], device memory, out; -1 where a GPU finds what a CPU context refuses
+ * Odds beyond 2^+-200 are held there.
+ * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT (NULL, unknown dtype, negative stride), GURN_INVALID_M, GURN_INVALID_N,
+ * GURN_INVALID_LOG_OMEGA, GURN_INVALID_ROWS, GURN_INVALID_NOISE, GURN_UNSUPPORTED, GURN_CUDA_ERROR.
+ */
+GURN_API gurn_status gurn_hypergeometric_draw(gurn_context *context, const gurn_hypergeometric_inputs *inputs,
+                                              int32_t *x);
 
 #ifdef __cplusplus
 }

@@ -8,6 +8,7 @@
 #include "gumbelurn.h"
 #include "law.h"
 #include "mvhg_job.h"
+#include "plain_job.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,11 +27,17 @@ typedef struct gurn_cpu_kernels {
     void (*mvhg_backward)(const gurn_mvhg_job *job);
     size_t (*law_bytes)(const gurn_law_job *job);
     void (*law_run)(const gurn_law_job *job);
+    size_t (*plain_bytes)(const gurn_plain_job *job);
+    void (*plain_draw)(const gurn_plain_job *job);
+    void (*hypergeometric_draw)(const gurn_hypergeometric_job *job);
 } gurn_cpu_kernels;
 
 #ifdef GURN_LEVEL /* functions of this level in other files than mvhg_cpu.c, which has the table */
 size_t GURN_NAME(law_bytes)(const gurn_law_job *job);
 void GURN_NAME(law_run)(const gurn_law_job *job);
+size_t GURN_NAME(plain_bytes)(const gurn_plain_job *job);
+void GURN_NAME(plain_draw)(const gurn_plain_job *job);
+void GURN_NAME(hypergeometric_draw)(const gurn_hypergeometric_job *job);
 #endif
 
 extern const gurn_cpu_kernels gurn_cpu_portable, gurn_cpu_avx2, gurn_cpu_avx512, gurn_cpu_neon;

@@ -88,6 +88,10 @@ GURN_FN float s_one_if_negative32(float a) {
 /* a < b ? x : y, false when unordered */
 GURN_FN double s_if_less64(double a, double b, double x, double y) { return a < b ? x : y; }
 
+/* Whether a < b, a <= b in any lane */
+GURN_FN int s_any_less64(double a, double b) { return a < b; }
+GURN_FN int s_any_at_most64(double a, double b) { return a <= b; }
+
 GURN_FN float s_min32(float a, float b) { return a < b ? a : b; }
 /* sqrt(a) and 1/a with a relative error below 2^-11, a > 0: not the same bits everywhere, and for what decides nothing. */
 GURN_FN float s_rough_sqrt32(float a) {

@@ -499,4 +499,7 @@ const gurn_cpu_kernels GURN_PASTE(cpu, GURN_LEVEL) = {
     .mvhg_backward = mvhg_backward,
     .law_bytes = GURN_NAME(law_bytes),
     .law_run = GURN_NAME(law_run),
+    .plain_bytes = GURN_NAME(plain_bytes),
+    .plain_draw = GURN_NAME(plain_draw),
+    .hypergeometric_draw = GURN_NAME(hypergeometric_draw),
 };

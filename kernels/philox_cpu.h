@@ -69,6 +69,15 @@ GURN_FN void gurn_philox_store(uint32_t *out, gurn_philox_state s) {
     v_u32_store(out + V_LANES, (v_u32)V_PAIRS_ODD(x01, x23));
 }
 
+/* Block x of a stream tag for V_HALF consecutive rows, whose addresses are in the lanes: words 0, 1 and words 2, 3, first one low. */
+GURN_FN void gurn_philox_rows(const gurn_philox_key *k, uint32_t x, uint32_t tag, v_u64 row, v_u64 *first,
+                              v_u64 *second) {
+    gurn_philox_state s = {v_splat_u64(x), v_splat_u64(tag), row, row >> 32};
+    for (int round = 0; round < 10; round++) s = gurn_philox_round(s, k->round0[round], k->round1[round]);
+    *first = v_pack_halves(s.x0, s.x1);
+    *second = v_pack_halves(s.x2, s.x3);
+}
+
 /* A list of vectors of noise: the row of a tile that each is for, and its first count, a multiple of 4. */
 typedef struct gurn_noise_list {
     int32_t *row, *start;

@@ -173,6 +173,9 @@ GURN_FN v_f32 v_rough_reciprocal32(v_f32 a) { return 1.0f / a; }
 GURN_FN int v_any32(v_i32 mask) { return (mask[0] | mask[1] | mask[2] | mask[3]) != 0; }
 #endif
 
+GURN_FN int v_any_less64(v_f64 a, v_f64 b) { return v_any32((v_i32)(a < b)); }
+GURN_FN int v_any_at_most64(v_f64 a, v_f64 b) { return v_any32((v_i32)(a <= b)); }
+
 /* 1/a to about 2^-22: the estimate and one Newton step. For 2^-120 < a < 2^120. */
 GURN_FN v_f32 v_reciprocal32(v_f32 a) {
     v_f32 r = v_rough_reciprocal32(a);

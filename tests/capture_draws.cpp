@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "captured.h"
+#include "plain_call.h"
 
 using namespace gurn_test;
 
@@ -26,6 +27,13 @@ int main(int argc, char **argv) {
         const Answer a = run_forward(context.get(), target, c.problem, kX);
         fprintf(file, "case %s\nx", c.name.c_str());
         for (double x : a.x) fprintf(file, " %.0f", x);
+        fprintf(file, "\n\n");
+    }
+    for (const CapturedProblem &c : captured_plain_problems()) {
+        const Target target = {"portable", GURN_DEVICE_CPU, GURN_ISA_PORTABLE, c.dtype};
+        const Context context = make_context(target, 1);
+        fprintf(file, "case %s\nx", c.name.c_str());
+        for (int32_t x : run_draw(context.get(), target, c.problem)) fprintf(file, " %d", static_cast<int>(x));
         fprintf(file, "\n\n");
     }
     if (fclose(file) != 0) {

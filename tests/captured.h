@@ -15,6 +15,7 @@ struct CapturedProblem {
     Problem problem;
 };
 std::vector<CapturedProblem> captured_problems();
+std::vector<CapturedProblem> captured_plain_problems(); /* of gurn_mvhg_draw */
 
 }  // namespace gurn_test
 

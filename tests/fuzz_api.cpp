@@ -14,6 +14,7 @@
 #include <limits>
 
 #include "call.h"
+#include "plain_call.h"
 
 using namespace gurn_test;
 
@@ -170,6 +171,61 @@ void one_call(Random &r, gurn_context *const contexts[], const Target targets[],
     if (!backward && (want & 1) && !p.soft) check_hard_x(p, call.out_x.values());
 }
 
+/* Plain draws of either chain, a third of them spoiled. */
+void one_draw(Random &r, gurn_context *context, const Target &target) {
+    Problem p = random_problem(r);
+    p.urn.chain = r.integer(0, 2) ? oracle::Chain::exact : oracle::Chain::merged;
+    DrawCall call(context, target, p);
+    if (testing::Test::HasFailure()) exit(1);
+    const int C = p.urn.classes();
+    std::unique_ptr<RealArray> spoiled;
+    bool wrong = r.integer(0, 2) == 0;
+    if (wrong) switch (r.integer(0, 8)) {
+            case 0: call.plan = nullptr; break;
+            case 1: call.in = nullptr; break;
+            case 2: call.x = nullptr, wrong = p.rows > 0; break;
+            case 3: call.inputs.size = r.integer(0, 7); break;
+            case 4: call.inputs.rows = r.integer(0, 1) ? -1 : INT64_MAX; break;
+            case 5: call.inputs.log_omega_stride = -r.integer(1, 9); break;
+            case 6: call.inputs.n = p.n_max() + r.integer(1, 1000000), wrong = p.n_rows.empty(); break;
+            case 7: call.workspace_bytes = 0, wrong = p.rows > 0; break;
+            default: {
+                std::vector<double> values = call.log_omega.values();
+                values[r.integer(0, static_cast<int>(values.size()) - 1)] = r.integer(0, 1) ? kNaN : kInfinity;
+                spoiled.reset(new RealArray(GURN_DEVICE_CPU, target.dtype, values));
+                call.inputs.log_omega = spoiled->data();
+                wrong = p.rows > 0;
+            }
+        }
+    const gurn_status status = call.run();
+    if (wrong) {
+        if (status == GURN_SUCCESS || status > GURN_CUDA_ERROR)
+            fail("accepted what is wrong", gurn_status_string(status));
+        if (!*gurn_context_message(context)) fail("refused without a message");
+        if (!call.untouched()) fail("refused, and wrote");
+        return;
+    }
+    if (status != GURN_SUCCESS) return fail("refused what is right", gurn_context_message(context));
+    if (!call.scratch->guards_intact()) fail("wrote beside the workspace");
+    if (!call.x) return;
+    const std::vector<int32_t> x = call.out.values();
+    check_hard_x(p, std::vector<double>(x.begin(), x.end()));
+    if (C == 2 && p.rows > 0) { /* and the univariate law of such an urn */
+        Univariate u;
+        u.rows = p.rows;
+        u.m1 = {p.urn.m[0]};
+        u.m2 = {p.urn.m[1]};
+        u.n = p.n_rows.empty() ? std::vector<int32_t>{p.n} : p.n_rows;
+        u.log_odds = {r.uniform(-800, 800)};
+        if (r.integer(0, 3) == 0) u.n[r.integer(0, static_cast<int>(u.n.size()) - 1)] = p.urn.total() + 1, wrong = true;
+        UnivariateCall one(context, target, u);
+        if ((one.run() == GURN_SUCCESS) == wrong) fail("univariate: right and wrong", gurn_context_message(context));
+        if (wrong && !one.out.bytes().untouched()) fail("univariate: refused, and wrote");
+        for (int32_t k : wrong ? std::vector<int32_t>() : one.out.values())
+            if (k < 0 || k > p.urn.m[0]) fail("univariate: outside the support");
+    }
+}
+
 /* Plans and contexts from random numbers, most of them wrong. */
 void one_plan(Random &r, gurn_context *context) {
     std::vector<int32_t> m(8), order(8);
@@ -228,6 +284,8 @@ int main(int argc, char **argv) {
         Random random(seed << 40 | i);
         if (random.integer(0, 9) == 0)
             one_plan(random, contexts[0]);
+        else if (const size_t which = i % contexts.size(); random.integer(0, 3) == 0)
+            one_draw(random, contexts[which], targets[which]);
         else
             one_call(random, contexts.data(), targets.data(), static_cast<int>(contexts.size()));
     }

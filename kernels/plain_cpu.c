@@ -1,0 +1,376 @@
+/*
+ * Plain draws on the CPU (gumbelurn.h; mathematics in plain.h, plain_chain.h).
+ *
+ * Work: OpenMP over tiles of 16 rows, the places of a tile one after the other, so that the walks of 16 rows overlap. Uniforms, and
+ * draws by recurrence, are made for a vector of rows at a time; tables of the exact chain are built by vectors of sums. Where omega and n
+ * are shared there is one set of tables for all threads; where not, a thread makes the tables of each of its rows anew. Memory: those
+ * tables, and O(C) a thread.
+ */
+#include <stdlib.h>
+#include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "cpu.h"
+#include "philox_cpu.h"
+#include "plain_chain.h"
+#include "suffix_cpu.h"
+
+#define GURN_L(name) v_##name
+#include "mvhg_lanes.h"
+#include "plain_lanes.h"
+#undef GURN_L
+
+#define TILE 16
+#define VECTORS (TILE / V_HALF)
+
+static size_t thread_index(void) {
+#ifdef _OPENMP
+    return (size_t)omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+/* Seed and address of row 0. */
+typedef struct stream {
+    gurn_philox_key key;
+    uint64_t row;
+} stream;
+
+static stream open_stream(const gurn_noise *noise) {
+    const uint64_t *given = noise->device_seed_offset;
+    stream s = {gurn_philox_schedule(given ? given[0] : noise->seed), (given ? given[1] : noise->offset) + noise->row0};
+    return s;
+}
+
+/* Uniforms of steps 2 pair and 2 pair + 1 for the rows of the tile that begins at row b. */
+GURN_FN void tile_uniforms(const stream *s, uint32_t tag, int32_t pair, int64_t b, double u[2][TILE]) {
+    v_u64 lane;
+    for (int l = 0; l < V_HALF; l++) lane[l] = (uint64_t)l;
+    for (int v = 0; v < VECTORS; v++) {
+        v_u64 first, second;
+        gurn_philox_rows(&s->key, (uint32_t)pair, tag, lane + v_splat_u64(s->row + (uint64_t)(b + v * V_HALF)), &first,
+                         &second);
+        v_f64_store(u[0] + v * V_HALF, v_plain_uniform(first));
+        v_f64_store(u[1] + v * V_HALF, v_plain_uniform(second));
+    }
+}
+
+static int tile_rows(int64_t rows, int64_t b) { return rows - b < TILE ? (int)(rows - b) : TILE; }
+
+/* --------------------------------------------------------------------------------------------- univariate law --- */
+
+static double at_stride(const int32_t *p, int64_t b, int64_t stride) { return (double)p[b * stride]; }
+
+void GURN_NAME(hypergeometric_draw)(const gurn_hypergeometric_job *job) {
+    const gurn_hypergeometric_inputs *in = &job->in;
+    int64_t tiles = in->rows / TILE + (in->rows % TILE != 0);
+#pragma omp parallel num_threads(job->threads)
+    {
+        stream noise = open_stream(&in->noise);
+#pragma omp for schedule(static)
+        for (int64_t tile = 0; tile < tiles; tile++) {
+            int64_t b = tile * TILE;
+            int rows = tile_rows(in->rows, b);
+            double m[TILE], m_rest[TILE], n[TILE], lambda[TILE], u[2][TILE];
+            tile_uniforms(&noise, GURN_PLAIN_UNIVARIATE_TAG, 0, b, u);
+            for (int r = 0; r < TILE; r++) {
+                int64_t row = b + (r < rows ? r : rows - 1);
+                m[r] = at_stride(in->m1, row, in->m1_stride);
+                m_rest[r] = at_stride(in->m2, row, in->m2_stride);
+                n[r] = at_stride(in->n, row, in->n_stride);
+                lambda[r] =
+                    in->log_odds
+                        ? gurn_plain_lambda(gurn_real(in->log_odds, in->log_odds_dtype, row * in->log_odds_stride))
+                        : 0.0;
+            }
+            for (int v = 0; v < TILE; v += V_HALF) {
+                double k[V_HALF];
+                if (v >= rows) break;
+                v_f64_store(k, v_plain_count(v_f64_load(m + v), v_f64_load(m_rest + v), v_f64_load(n + v),
+                                             v_f64_load(lambda + v), v_f64_load(u[0] + v)));
+                for (int l = 0; l < V_HALF && v + l < rows; l++) job->x[b + v + l] = (int32_t)k[l];
+            }
+        }
+    }
+}
+
+/* --------------------------------------------------------------------------------------------- chain: memory --- */
+
+/* What a thread works with. */
+typedef struct scratch {
+    double *lambda; /* [C][TILE]: base-2 log odds of the steps of a tile (recurrences) */
+    stream noise;
+    gurn_suffix_work work; /* tables are built with it */
+    int32_t taker, total;  /* the last place that has balls; how many there are in all */
+    int32_t tables_n;      /* what the tables below were made for, -1: nothing yet */
+    gurn_plain_tables tables;
+} scratch;
+
+static bool one_set(const gurn_plain_job *job) { return job->in.log_omega_stride == 0 && !job->in.n_rows; }
+
+static int32_t all_balls(const gurn_plain_job *job) { return job->view->steps[0].m + job->view->steps[0].m_rest; }
+
+static double window_bits(const gurn_plain_job *job) { return gurn_suffix_bits(job->view->classes, 0.0); }
+
+static gurn_plain_shape tables_shape(const gurn_plain_job *job) {
+    gurn_suffix_capacity room = gurn_suffix_measure(job->view, job->n_max, window_bits(job));
+    return gurn_plain_shape_of(job->view->classes, room.own, room.entries, all_balls(job), job->n_max,
+                               job->in.n_rows != NULL, one_set(job) ? job->in.rows : 1);
+}
+
+/* A thread's own part; the merged chain has no tables, and no shape. */
+static size_t cut_scratch(const gurn_plain_job *job, const gurn_plain_shape *shape, char *p, scratch *s) {
+    size_t at = 0;
+    s->lambda = (double *)gurn_plain_take(p, &at, (size_t)job->view->classes * TILE * sizeof(double));
+    if (!shape) return at;
+    char *work =
+        gurn_plain_take(p, &at, gurn_suffix_cut(&s->work, job->view->classes, shape->own_room, sizeof(double), NULL));
+    gurn_suffix_cut(&s->work, job->view->classes, shape->own_room, sizeof(double), work);
+    return at;
+}
+
+/* Workspace: scratch of every thread, then the tables: one set, or one a thread. */
+size_t GURN_NAME(plain_bytes)(const gurn_plain_job *job) {
+    scratch s;
+    size_t threads = (size_t)job->threads;
+    if (job->chain == GURN_CHAIN_MERGED) return threads * cut_scratch(job, NULL, NULL, &s);
+    gurn_plain_shape shape = tables_shape(job);
+    return threads * cut_scratch(job, &shape, NULL, &s) +
+           (one_set(job) ? 1 : threads) * gurn_plain_cut(&s.tables, shape, NULL);
+}
+
+static void open_scratch(const gurn_plain_job *job, const gurn_plain_shape *shape, scratch *s) {
+    char *p = job->workspace;
+    size_t index = thread_index(), each = cut_scratch(job, shape, NULL, s);
+    cut_scratch(job, shape, p + index * each, s);
+    s->noise = open_stream(&job->in.noise);
+    s->total = all_balls(job);
+    s->tables_n = -1;
+    s->taker = 0;
+    for (int32_t i = 0; i < job->view->classes; i++)
+        if (job->view->steps[i].m > 0) s->taker = i;
+    if (!shape) return;
+    size_t set = gurn_plain_cut(&s->tables, *shape, NULL);
+    gurn_plain_cut(&s->tables, *shape, p + (size_t)job->threads * each + (one_set(job) ? 0 : index * set));
+    gurn_suffix_sizes(job->view, &s->work);
+}
+
+/* --------------------------------------------------------------------------------- chain: by recurrence or by tables --- */
+
+static double row_log_omega(const gurn_plain_job *job, int64_t b, int32_t i) {
+    return gurn_real(job->in.log_omega, job->dtype, b * job->in.log_omega_stride + job->in.order[i]);
+}
+
+/*
+ * Whether all classes but the first that has balls have one omega, in which case the exact chain is the merged one: log odds of the
+ * first against the others, in bits, are put into *lambda, and those of later steps are 0.
+ */
+static bool by_recurrence(const gurn_plain_job *job, const scratch *s, int64_t b, int32_t *first, double *lambda) {
+    double own = 0.0, rest = 0.0;
+    int seen = 0;
+    *first = 0;
+    for (int32_t i = 0; i <= s->taker; i++) {
+        if (job->view->steps[i].m == 0) continue;
+        double value = row_log_omega(job, b, i);
+        if (seen == 0) {
+            own = rest = value;
+            *first = i;
+        } else if (seen == 1) {
+            rest = value;
+        } else if (value != rest) {
+            return false;
+        }
+        seen++;
+    }
+    *lambda = gurn_plain_lambda(own - rest);
+    return true;
+}
+
+/* lambda[C][TILE] of the merged chain, for the tile at row b; lanes beyond the rows repeat the last. */
+static void merged_lambda(const gurn_plain_job *job, int64_t b, int rows, double *lambda) {
+    const gurn_plan_view *view = job->view;
+    v_f64 rest[VECTORS];
+    for (int v = 0; v < VECTORS; v++) rest[v] = v_splat64(0.0);
+    for (int32_t i = view->classes - 1; i >= 0; i--) {
+        const gurn_step *step = &view->steps[i];
+        double log2_omega[TILE];
+        for (int r = 0; r < TILE; r++)
+            log2_omega[r] = row_log_omega(job, b + (r < rows ? r : rows - 1), i) * GURN_LOG2E;
+        for (int v = 0; v < VECTORS; v++) {
+            v_f64 own = v_f64_load(log2_omega + v * V_HALF), value = v_splat64(0.0);
+            if (step->m_rest > 0) value = v_merged_lambda(own, rest[v], step->log2_m_rest);
+            if (step->m > 0 && i > 0) {
+                v_f64 mine = own + v_splat64(step->log2_m);
+                rest[v] = step->m_rest > 0 ? v_log2_add(rest[v], mine) : mine;
+            }
+            v_f64_store(lambda + (int64_t)i * TILE + v * V_HALF, value);
+        }
+    }
+}
+
+/* Draws the tile's rows by recurrence and writes those that `write` has. */
+static void draw_by_recurrence(const gurn_plain_job *job, const scratch *s, int64_t b, int rows, unsigned write) {
+    const gurn_plan_view *view = job->view;
+    double left[TILE], u[2][TILE], k[TILE];
+    for (int r = 0; r < TILE; r++) left[r] = gurn_row_n(&job->in, b + (r < rows ? r : rows - 1));
+    for (int32_t i = 0; i < view->classes; i++) {
+        const gurn_step *step = &view->steps[i];
+        if (i % 2 == 0 && step->m_rest > 0) tile_uniforms(&s->noise, GURN_PLAIN_CHAIN_TAG, i / 2, b, u);
+        for (int v = 0; v < TILE; v += V_HALF) {
+            v_f64 n = v_f64_load(left + v), count = v_splat64(0.0);
+            if (step->m_rest == 0)
+                count = step->m > 0 ? n : count;
+            else if (step->m > 0)
+                count = v_plain_count(v_splat64(step->m), v_splat64(step->m_rest), n,
+                                      v_f64_load(s->lambda + (int64_t)i * TILE + v), v_f64_load(u[i % 2] + v));
+            v_f64_store(k + v, count);
+            v_f64_store(left + v, n - count);
+        }
+        int32_t *x = job->x + b * view->classes + job->in.order[i];
+        for (int r = 0; r < rows; r++)
+            if (write >> r & 1) x[(int64_t)r * view->classes] = (int32_t)k[r];
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ chain: tables --- */
+
+/* The tables of row b, 0 < n < total. */
+static void build_tables(const gurn_plain_job *job, scratch *s, int64_t b, int32_t n) {
+    const gurn_plain_tables *t = &s->tables;
+    const gurn_plan_view *view = job->view;
+    gurn_suffix_places(view, job->in.order, job->in.log_omega, job->dtype, b * job->in.log_omega_stride, n,
+                       window_bits(job), &s->work, t->place);
+    gurn_suffix_fill_f64(view, n, t->place, s->work.b64, t->suffix, 0, true, NULL);
+    for (int32_t i = 0; i < s->taker; i++) {
+        gurn_suffix_own_f64(&t->place[i], &view->steps[i], t->own + i * t->shape.own_room);
+        if (t->shape.list_room) gurn_plain_place_lists(t, i, n);
+    }
+    s->tables_n = n;
+}
+
+/* Running sums: numbered from place 1 on, those of place 0 last. */
+static int64_t list_numbers(const scratch *s) { return (int64_t)(s->taker - 1) * s->tables.shape.list_room + 1; }
+static void fill_list_of(const gurn_plain_job *job, const scratch *s, int32_t n, int64_t number) {
+    int32_t room = s->tables.shape.list_room, i = 1 + (int32_t)(number / room), left;
+    if (i == s->taker) i = 0;
+    left = i == 0 ? n : s->tables.lists[i].low + (int32_t)(number % room);
+    if (left <= s->tables.lists[i].high) gurn_plain_fill_list(&s->tables, &job->view->steps[i], i, left);
+}
+
+/* Draws rows first..last - 1 of the tile at row b, all of them with the tables at hand. */
+GURN_FN void draw_by_tables(const gurn_plain_job *job, const scratch *s, int64_t b, int first, int last, int32_t n) {
+    const gurn_plan_view *view = job->view;
+    const gurn_plain_tables *t = &s->tables;
+    int32_t left[TILE];
+    double u[2][TILE];
+    for (int r = first; r < last; r++) left[r] = n;
+    for (int32_t i = 0; i < view->classes; i++) {
+        int32_t *x = job->x + b * view->classes + job->in.order[i];
+        if (i % 2 == 0 && i < s->taker) tile_uniforms(&s->noise, GURN_PLAIN_CHAIN_TAG, i / 2, b, u);
+        for (int r = first; r < last; r++) {
+            int32_t k = i == s->taker ? left[r] : 0;
+            if (i < s->taker)
+                k = (t->shape.list_room ? gurn_plain_look_up : gurn_plain_walk)(t, &view->steps[i], i, left[r],
+                                                                                u[i % 2][r]);
+            x[(int64_t)r * view->classes] = k;
+            left[r] -= k;
+        }
+    }
+}
+
+/* Nothing, or everything, is drawn. */
+static void write_certain(const gurn_plain_job *job, int64_t b, int32_t n) {
+    for (int32_t i = 0; i < job->view->classes; i++)
+        job->x[b * job->view->classes + job->in.order[i]] = n == 0 ? 0 : job->view->steps[i].m;
+}
+
+/* ---------------------------------------------------------------------------------------------------- drivers --- */
+
+/* lambda of the steps of a tile whose rows are all by recurrence: 0 but at one place a row. */
+static void set_lambda(const gurn_plain_job *job, const scratch *s, int r, int32_t first, double lambda) {
+    for (int32_t i = 0; i < job->view->classes; i++) s->lambda[(int64_t)i * TILE + r] = i == first ? lambda : 0.0;
+}
+
+/* A tile of the exact chain with omega or n of its own for every row. */
+static void exact_tile(const gurn_plain_job *job, scratch *s, int64_t b, int rows) {
+    unsigned recurrence = 0;
+    for (int r = 0; r < TILE; r++) {
+        int32_t first;
+        double lambda;
+        bool is = by_recurrence(job, s, b + (r < rows ? r : rows - 1), &first, &lambda);
+        set_lambda(job, s, r, is ? first : 0, is ? lambda : 0.0);
+        if (is && r < rows) recurrence |= 1u << r;
+    }
+    if (recurrence) draw_by_recurrence(job, s, b, rows, recurrence);
+    for (int r = 0; r < rows; r++) {
+        int32_t n = gurn_row_n(&job->in, b + r);
+        if (recurrence >> r & 1) continue;
+        if (n == 0 || n == s->total) {
+            write_certain(job, b + r, n);
+            continue;
+        }
+        if (job->in.log_omega_stride != 0 || s->tables_n != n) build_tables(job, s, b + r, n);
+        draw_by_tables(job, s, b, r, r + 1, n);
+    }
+}
+
+static void draw_merged(const gurn_plain_job *job) {
+    int64_t tiles = job->in.rows / TILE + (job->in.rows % TILE != 0);
+#pragma omp parallel num_threads(job->threads)
+    {
+        scratch s;
+        open_scratch(job, NULL, &s);
+        bool shared = job->in.log_omega_stride == 0;
+        if (shared) merged_lambda(job, 0, 1, s.lambda);
+#pragma omp for schedule(static)
+        for (int64_t tile = 0; tile < tiles; tile++) {
+            int rows = tile_rows(job->in.rows, tile * TILE);
+            if (!shared) merged_lambda(job, tile * TILE, rows, s.lambda);
+            draw_by_recurrence(job, &s, tile * TILE, rows, ~0u);
+        }
+    }
+}
+
+static void draw_exact(const gurn_plain_job *job) {
+    int64_t tiles = job->in.rows / TILE + (job->in.rows % TILE != 0);
+    bool shared = job->in.log_omega_stride == 0, one = one_set(job);
+    gurn_plain_shape shape = tables_shape(job);
+#pragma omp parallel num_threads(job->threads)
+    {
+        scratch s;
+        open_scratch(job, &shape, &s);
+        int32_t first = 0, n = job->in.n;
+        double lambda = 0.0;
+        bool recurrence = shared && by_recurrence(job, &s, 0, &first, &lambda);
+        bool tables = one && !recurrence && n > 0 && n < s.total;
+        for (int r = 0; r < TILE && recurrence; r++) set_lambda(job, &s, r, first, lambda);
+        if (tables) {
+#pragma omp single
+            build_tables(job, &s, 0, n);
+            int64_t lists = shape.list_room ? list_numbers(&s) : 0;
+#pragma omp for schedule(dynamic, 8)
+            for (int64_t number = 0; number < lists; number++) fill_list_of(job, &s, n, number);
+        }
+#pragma omp for schedule(static)
+        for (int64_t tile = 0; tile < tiles; tile++) {
+            int64_t b = tile * TILE;
+            int rows = tile_rows(job->in.rows, b);
+            if (recurrence)
+                draw_by_recurrence(job, &s, b, rows, ~0u);
+            else if (tables)
+                draw_by_tables(job, &s, b, 0, rows, n);
+            else
+                exact_tile(job, &s, b, rows);
+        }
+    }
+}
+
+void GURN_NAME(plain_draw)(const gurn_plain_job *job) {
+    if (job->chain == GURN_CHAIN_MERGED)
+        draw_merged(job);
+    else
+        draw_exact(job);
+}
