@@ -5,7 +5,7 @@
  * are kept in the workspace as lambda [C][rows], 8 bytes a step, neighbouring rows side by side.
  *
  * The chain. float32 draws with generated noise are made here, everything else in mvhg_general.cu. A group of LANES
- * threads takes a row and walks its classes: 8 lanes where windows are short, a warp or a block of 256 where they are
+ * threads takes a row and walks its classes: 4 or 8 lanes where windows are short, a warp or a block of 256 where they are
  * long (lanes_of). A step is found its mode and window by the group's lanes together; then each lane strides the
  * window with four consecutive counts at a time: one block of Philox, one 16-byte load of the own table, four loads
  * of the rest's (whose alignment changes with what is left), four races. What a lane keeps is its best race
@@ -306,7 +306,8 @@ cudaError_t gurn_cuda_mvhg_forward(const gurn_mvhg_job *job, cudaStream_t stream
         GURN_MUST(gurn_cuda_general_forward(w, stream));
     } else {
         int lanes = gurn_lanes_of(job);
-        GURN_MUST(lanes == 8           ? launch_race<8>(w, stream)
+        GURN_MUST(lanes == 4           ? launch_race<4>(w, stream)
+                  : lanes == 8         ? launch_race<8>(w, stream)
                   : lanes == GURN_WARP ? launch_race<GURN_WARP>(w, stream)
                                        : launch_race<GURN_WIDE>(w, stream));
     }

@@ -137,14 +137,15 @@ static inline bool gurn_is_fast(const gurn_mvhg_job *job, bool backward) {
 }
 
 /*
- * Threads a row: by the widest window there may be, 2 * 6.8 standard deviations, whose square is at most a quarter of
+ * Threads a row: few where windows are short, because what a step takes besides its window is shared by the rows of a
+ * warp; by the widest window there may be, 2 * 6.8 standard deviations, whose square is at most a quarter of
  * what can be drawn.
  */
 static inline int gurn_lanes_of(const gurn_mvhg_job *job) {
     int32_t largest = job->max_m < job->n_max ? job->max_m : job->n_max;
     double window = 13.6 * sqrt(0.25 * largest) + 4.0;
     if (window > largest + 1.0) window = largest + 1.0;
-    return window <= 256.0 ? 8 : window <= 4096.0 ? GURN_WARP : GURN_WIDE;
+    return window <= 128.0 ? 4 : window <= 512.0 ? 8 : window <= 4096.0 ? GURN_WARP : GURN_WIDE;
 }
 
 /* mvhg.cu: order and log odds of a call; fills in *work. */

@@ -223,7 +223,8 @@ cudaError_t gurn_cuda_mvhg_backward(const gurn_mvhg_job *job, cudaStream_t strea
         GURN_MUST(gurn_cuda_general_backward(w, stream));
     } else {
         int lanes = gurn_lanes_of(job);
-        GURN_MUST(lanes == 8           ? launch_pull<8>(w, stream)
+        GURN_MUST(lanes == 4           ? launch_pull<4>(w, stream)
+                  : lanes == 8         ? launch_pull<8>(w, stream)
                   : lanes == GURN_WARP ? launch_pull<GURN_WARP>(w, stream)
                                        : launch_pull<GURN_WIDE>(w, stream));
     }

@@ -28,8 +28,8 @@ class Pass:
 # SURE_RACE, in which case the step is swept again. One RELAXED bits above can not weigh at tau = 1.
 SURE, SURE_RACE, RACE, RELAXED = 33.0, 1.4, 38.1, 38.1 + 24.0
 
-# Lanes that share a row in the urns of the benchmark (kernels/mvhg.cu, lanes_of).
-LANES = {"S1": 8, "S2": 8, "S3": 32}
+# Lanes that share a row in the urns of the benchmark (kernels/mvhg.cuh, gurn_lanes_of).
+LANES = {"S1": 4, "S2": 4, "S3": 32}
 
 
 def passes(with_p):
