@@ -46,9 +46,10 @@ typedef struct bench_check {
 } bench_check;
 
 /*
- * Checks x[rows][classes] and, if not NULL, log_p[rows]: whole counts in 0..m with sum n; and of the first BENCH_MAX_CHECKED rows,
- * which is what the law in double precision takes seconds for, every class's sum against its exact conditional expectations and log_p
- * against the exact. log_omega has one row (stride 0) or one a row (stride classes).
+ * Checks x[rows][classes] and, if not NULL, log_p[rows]: whole counts in 0..m with sum n; and of the first
+ * BENCH_MAX_CHECKED rows, which is what the law in double precision takes seconds for, every class's sum against its
+ * exact conditional expectations and log_p against the exact. log_omega has one row (stride 0) or one a row (stride
+ * classes).
  */
 void bench_check_draws(const bench_case *c, const double *log_factorial, const float *log_omega, int64_t stride,
                        int64_t rows, const float *x, const float *log_p, double tau, bench_check *check);
@@ -58,8 +59,8 @@ void bench_check_draws(const bench_case *c, const double *log_factorial, const f
 typedef bool (*bench_call)(void *argument);
 
 /*
- * Where a benchmark runs. device_cpu.c is one; device_cuda.cpp, where it is built, the other. Functions that return bool say false on
- * failure, with the reason in error[].
+ * Where a benchmark runs. device_cpu.c is one; device_cuda.cpp, where it is built, the other. Functions that return
+ * bool say false on failure, with the reason in error[].
  */
 typedef struct bench_device {
     gurn_device device;

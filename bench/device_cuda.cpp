@@ -1,6 +1,7 @@
 /*
- * A GPU as a benchmark's device. Times are those between two CUDA events around a call on a stream of its own which has nothing else
- * to do, so a call of few rows takes what its launches take. C++ because the tests' emulation of the CUDA runtime is.
+ * A GPU as a benchmark's device. Times are those between two CUDA events around a call on a stream of its own which has
+ * nothing else to do, so a call of few rows takes what its launches take. C++ because the tests' emulation of the CUDA
+ * runtime is.
  *
  *   warm    calls one after the other: what they read is in the L2 cache as far as it fits
  *   cold    before each call as much memory is written as pushes everything else out of the L2 cache

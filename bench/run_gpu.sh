@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# On a machine with a GPU, in one call of less than ten minutes: builds for that GPU, runs the tests on it, times it, and runs tests under
-# the four tools of compute-sanitizer. Every part has its share of the time and what the parts before it have left of theirs, so one that
-# fails or is slow costs no other.
+# On a machine with a GPU, in one call of less than ten minutes: builds for that GPU, runs the tests on it, times it,
+# and runs tests under the four tools of compute-sanitizer. Every part has its share of the time and what the parts
+# before it have left of theirs, so one that fails or is slow costs no other.
 #
 # usage: bench/run_gpu.sh [--dry-run | --rehearse] [--build FOLDER] [--out FOLDER]
 #   --dry-run    prints what would be run, and runs nothing
 #   --rehearse   with the emulation of CUDA in the GPU's place and as little work as possible: tries out this script, not a GPU
 #   --build      a build to use, or where to build (default build/run-gpu)
 #   --out        where the results go (default bench/results)
-# GURN_COMMIT is noted as the commit where git does not know it. Where the build takes too long, a second call goes on with it.
-# Writes OUT/DATE-DEVICE.{json,txt}, after every part what is known by then; full logs are in BUILD/run_gpu/.
+# GURN_COMMIT is noted as the commit where git does not know it. Where the build takes too long, a second call goes on
+# with it. Writes OUT/DATE-DEVICE.{json,txt}, after every part what is known by then; full logs are in BUILD/run_gpu/.
 # Exit status: 0 all passed; 1 a part failed or was not over in its time; 2 wrong usage; 77 no GPU or no nvcc.
 set -uo pipefail
 from=$PWD
@@ -82,8 +82,8 @@ write_json() {
 END
 }
 
-# part NAME SECONDS LINES COMMAND...: runs it, its share being SECONDS, and keeps its output in a log, of which the last LINES are results
-# too, or the last 400 where it did not pass. False when it did not.
+# part NAME SECONDS LINES COMMAND...: runs it, its share being SECONDS, and keeps its output in a log, of which the last
+# LINES are results too, or the last 400 where it did not pass. False when it did not.
 part() {
     local what=$1 share=$2 lines=$3 begin=$SECONDS limit status verdict
     shift 3

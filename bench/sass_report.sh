@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the CUDA kernels for all major architectures and counts their instructions (sass_report.py). Needs nvcc and no GPU.
+# Builds the CUDA kernels for all major architectures and counts their instructions (sass_report.py). Needs nvcc and no
+# GPU.
 #
 # usage: bench/sass_report.sh [--record] [OPTION OF sass_report.py...]
 #   --record   writes bench/results/DATE-sass.{json,txt}

@@ -1,10 +1,11 @@
 /*
- * From CUDA: fits the importances of one urn to wanted mean counts. Forward, a loss of its own, backward and a step downhill, all on
- * one stream; the host waits once, at the end.
+ * From CUDA: fits the importances of one urn to wanted mean counts. Forward, a loss of its own, backward and a step
+ * downhill, all on one stream; the host waits once, at the end.
  *
  *     nvcc -std=c++17 fit_means.cu $(pkg-config --cflags --libs gumbelurn)
  *
- * Kernels are launched by cudaLaunchKernelEx, which is what <<<...>>> stands for, because the tests run this program without nvcc.
+ * Kernels are launched by cudaLaunchKernelEx, which is what <<<...>>> stands for, because the tests run this program
+ * without nvcc.
  */
 #include <cuda_runtime.h>
 #include <gumbelurn.h>

@@ -5,13 +5,13 @@
  * are kept in the workspace as lambda [C][rows], 8 bytes a step, neighbouring rows side by side.
  *
  * The chain. float32 draws with generated noise are made here, everything else in mvhg_general.cu. A group of LANES
- * threads takes a row and walks its classes: 4 or 8 lanes where windows are short, a warp or a block of 256 where they are
- * long (lanes_of). A step is found its mode and window by the group's lanes together; then each lane strides the
- * window with four consecutive counts at a time: one block of Philox, one 16-byte load of the own table, four loads
- * of the rest's (whose alignment changes with what is left), four races. What a lane keeps is its best race
- * (forward), or its sums (backward), which the group combines when the window is done. Nothing is stored per count.
- * Of device memory a step reads 8 bytes of lambda, and writes its count (4 bytes) or its gradient (8 bytes); tables
- * and steps come from the cache.
+ * threads takes a row and walks its classes: 4 or 8 lanes where windows are short, a warp or a block of 256 where they
+ * are long (lanes_of). A step is found its mode and window by the group's lanes together; then each lane strides the
+ * window with four consecutive counts at a time: one block of Philox, one 16-byte load of the own table, four loads of
+ * the rest's (whose alignment changes with what is left), four races. What a lane keeps is its best race (forward), or
+ * its sums (backward), which the group combines when the window is done. Nothing is stored per count. Of device memory
+ * a step reads 8 bytes of lambda, and writes its count (4 bytes) or its gradient (8 bytes); tables and steps come from
+ * the cache.
  *
  * One-hots of hard draws are a function of x, and are written by a kernel of their own, neighbouring entries by
  * neighbouring threads.

@@ -63,9 +63,9 @@ GURN_DEVICE void gurn_noise_words(const gurn_row_noise &noise, uint32_t tag, int
 }
 
 /*
- * For the loops that do little else: the keys of Philox's rounds, the same for all rows of a call, in registers. They come
- * by way of shared memory because what the compiler could form itself it forms anew for every block of noise, which
- * takes 18 of 250 instructions. Called once, by all threads of a block.
+ * For the loops that do little else: the keys of Philox's rounds, the same for all rows of a call, in registers. They
+ * come by way of shared memory because what the compiler could form itself it forms anew for every block of noise,
+ * which takes 18 of 250 instructions. Called once, by all threads of a block.
  */
 typedef struct gurn_noise_keys {
     uint32_t round[20];

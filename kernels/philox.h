@@ -48,8 +48,9 @@ GURN_FN void gurn_philox_rounds(const uint32_t ctr[4], const uint32_t round_key[
 
 #if defined(__CUDACC__) && defined(GURN_HAVE_CURAND_PHILOX)
 /*
- * Compiled by nvcc the rounds are cuRAND's own; but in loops that draw little else they are those above, of which nvcc makes one
- * multiplication for each product where it makes two of cuRAND's, and whose keys need not be formed again for every block.
+ * Compiled by nvcc the rounds are cuRAND's own; but in loops that draw little else they are those above, of which nvcc
+ * makes one multiplication for each product where it makes two of cuRAND's, and whose keys need not be formed again for
+ * every block.
  */
 static __device__ __forceinline__ void gurn_philox4x32_10(const uint32_t ctr[4], const uint32_t key[2],
                                                           uint32_t out[4]) {

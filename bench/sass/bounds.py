@@ -24,8 +24,8 @@ class Pass:
     points: float  # bits of the window whose points are counted
 
 
-# kernels/mvhg.h: a count RACE bits above the mode's cost can not win, and one SURE bits above it only if the best race value is over
-# SURE_RACE, in which case the step is swept again. One RELAXED bits above can not weigh at tau = 1.
+# kernels/mvhg.h: a count RACE bits above the mode's cost can not win, and one SURE bits above it only if the best race
+# value is over SURE_RACE, in which case the step is swept again. One RELAXED bits above can not weigh at tau = 1.
 SURE, SURE_RACE, RACE, RELAXED = 33.0, 1.4, 38.1, 38.1 + 24.0
 
 # Lanes that share a row in the urns of the benchmark (kernels/mvhg.cuh, gurn_lanes_of).
@@ -88,7 +88,8 @@ def chance_of_again(p):
 
 
 def expected_rounds(windows, lanes, points):
-    """Mean rounds of the hot loop for a step: windows begin at a whole Philox block, and the rows of a warp wait for each other."""
+    """Mean rounds of the hot loop for a step: windows begin at a whole Philox block, and the rows of a warp wait for
+    each other."""
     chances = {}
     for weight, first, count, _ in windows:
         span = count + first % POINTS_A_BLOCK

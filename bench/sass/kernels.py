@@ -17,7 +17,8 @@ import kernel_resources  # noqa: E402
 CODES = ["sm_80", "sm_90", "sm_100"]
 PHILOX = {0xD2511F53, 0xCD9E8D57}  # its two multipliers: in each of ten rounds one word is multiplied by each
 POINTS_A_BLOCK = 4  # of Philox: its four words are the noise of four neighbouring counts
-# The last coefficient of the logarithm's polynomial, times 2^23 or 1: one multiplication by it is one exponential variate.
+# The last coefficient of the logarithm's polynomial, times 2^23 or 1: one multiplication by it is one exponential
+# variate.
 EXPONENTIAL = re.compile(r"^(12102202|1\.44269\d*)$")
 
 

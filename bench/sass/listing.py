@@ -30,7 +30,8 @@ class Instruction:
 
     @property
     def jumps(self):
-        """Whether it goes to its targets for good. So does a CALL to a place within the function, which sm_80 code leaves loops by."""
+        """Whether it goes to its targets for good. So does a CALL to a place within the function, which sm_80 code
+        leaves loops by."""
         return self.base in JUMPS or (self.base == "CALL" and any(t.startswith(".L") for t in self.targets))
 
     @property
@@ -101,7 +102,8 @@ def parse(text):
 
 
 class Graph:
-    """The control-flow graph of one function, from its entry; what can't be reached (padding, called routines) is left out."""
+    """The control-flow graph of one function, from its entry; what can't be reached (padding, called routines) is left
+    out."""
 
     def __init__(self, instructions, labels):
         self.blocks = self._split(instructions, labels)

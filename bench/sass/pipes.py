@@ -52,7 +52,8 @@ class Gpu:
     issue: int = 128  # four schedulers, an instruction of 32 lanes each a clock
 
     def busiest(self, counts):
-        """Clocks that a multiprocessor takes for so many lane-instructions: (to issue them, of the busiest pipe, that pipe or 'issue')."""
+        """Clocks that a multiprocessor takes for so many lane-instructions: (to issue them, of the busiest pipe, that
+        pipe or 'issue')."""
         counts = dict(counts)
         clocks = {"issue": sum(counts.values()) / self.issue}
         counts["FMA"] = counts.get("FMA", 0) + counts.get("IMAD", 0)
@@ -72,9 +73,9 @@ class Gpu:
         return limits[least] * warps, least
 
 
-# Clocks are the boost clocks that NVIDIA states: A100 SXM 1.41 GHz, H100 SXM 1.98 GHz, RTX 4090 2.52 GHz. Rates are those of the
-# table of arithmetic throughput in the CUDA C++ Programming Guide for compute capabilities 8.0, 9.0 and 8.9. There is no code for
-# sm_89 in an all-major build: an RTX 4090 runs that of sm_80.
+# Clocks are the boost clocks that NVIDIA states: A100 SXM 1.41 GHz, H100 SXM 1.98 GHz, RTX 4090 2.52 GHz. Rates are
+# those of the table of arithmetic throughput in the CUDA C++ Programming Guide for compute capabilities 8.0, 9.0 and
+# 8.9. There is no code for sm_89 in an all-major build: an RTX 4090 runs that of sm_80.
 GPUS = [
     Gpu("A100", "sm_80", 108, 1.41e9, {"FMA": 64, "IMAD": 64, "ALU": 64, "FP64": 32, "MUFU": 16, "SHFL": 32, "LD/ST": 32}, 64, 32,
         164 << 10),

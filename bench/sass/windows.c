@@ -1,6 +1,7 @@
 /*
- * The windows that kernels sweep, for sass_report.py, which compiles this: of each line `m m_rest n lambda bits` (lambda: base-2 log odds)
- * the first and the last count, as kernels/mvhg_lanes.h bounds them on either side of the mode.
+ * The windows that kernels sweep, for sass_report.py, which compiles this: of each line `m m_rest n lambda bits`
+ * (lambda: base-2 log odds) the first and the last count, as kernels/mvhg_lanes.h bounds them on either side of the
+ * mode.
  */
 #include <stdio.h>
 

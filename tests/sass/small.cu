@@ -1,5 +1,5 @@
-// Kernels of known shape for test_sass_report.py: rows, steps, and a loop over the support with BLOCKS Philox blocks a lane and round.
-// Compiled, never run.
+// Kernels of known shape for test_sass_report.py: rows, steps, and a loop over the support with BLOCKS Philox blocks a
+// lane and round. Compiled, never run.
 #include "kernels/logmath.h"
 #include "kernels/philox.h"
 

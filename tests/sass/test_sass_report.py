@@ -39,8 +39,8 @@ def opcodes(graph_, blocks):
     return [i.opcode for i in graph_.instructions(blocks)]
 
 
-# Rows of one step each: a guard, the step loop from .L_step, in it the hot loop .L_hot with one of two branches that is taken at
-# times, a division whose slow case is called, a shuffle whose slow case is for lanes that have come apart.
+# Rows of one step each: a guard, the step loop from .L_step, in it the hot loop .L_hot with one of two branches that is
+# taken at times, a division whose slow case is called, a shuffle whose slow case is for lanes that have come apart.
 NESTED = (
     "S2R R0, SR_TID.X", "@P0 EXIT",
     ".L_step:", "MOV R2, 0x7f800000", "ISETP.GT.AND P0, PT, R0, UR6, PT", "@P0 BRA `(.L_after)",
@@ -111,8 +111,8 @@ class Listing(unittest.TestCase):
         self.assertEqual((opcodes(g, loop.own), opcodes(g, root.own)), (["FADD", "CALL.REL.NOINC", "BRA"], ["EXIT"]))
 
     def test_pipes(self):
-        functions, _ = listing.parse(code("FFMA R1, R2, R3, R4", "@P0 IMAD.MOV.U32 R1, RZ, RZ, R2",
-                                          "ULOP3.LUT UR4, UR4, UR5, URZ, 0xc0, !UPT", "REDUX.MIN UR7, R2", "LDG.E.128 R4, desc[UR4][R2.64]", "FROB R1"))
+        functions, _ = listing.parse(code("FFMA R1, R2, R3, R4", "@P0 IMAD.MOV.U32 R1, RZ, RZ, R2", "REDUX.MIN UR7, R2",
+                                          "ULOP3.LUT UR4, UR4, UR5, URZ, 0xc0, !UPT", "LDG.E.128 R4, desc[UR4][R2.64]", "FROB R1"))
         self.assertEqual(pipes.count(functions["kernel"]), {"FMA": 1, "IMAD": 1, "uniform": 1, "SHFL": 1, "LD/ST": 1, "other": 1})
 
     def test_opcodes_that_are_in_no_pipe_are_named(self):
@@ -155,7 +155,8 @@ class Bounds(unittest.TestCase):
         level = kernels.Level({"ALU": 10}, {"ALU": 5}, {"FMA": 100}, {})
         hot = kernels.Hot(1, 4, {"FMA": 100}, 100, [level, level, level])
         steps = bounds.Steps(0.0, [[(1.0, 0, 60, 0.0)], [(1.0, 0, 30, 0.5)]])
-        # Step 1: 2 rounds and two levels. Step 2: 1 round, and again where one of four rows has to, in the inner level too. And once a row.
+        # Step 1: 2 rounds and two levels. Step 2: 1 round, and again where one of four rows has to, in the inner level
+        # too. And once a row.
         sweeps = 2 - 0.5 ** 4
         counts, share = bounds.lane_instructions(hot, 8, steps, 2)
         self.assertAlmostEqual(counts["FMA"], 8 * (200 + 100 * sweeps))
@@ -166,6 +167,12 @@ class Bounds(unittest.TestCase):
         # One count takes everything: E over 1.4 / 2^f for f uniform in 0..1; the mean of exp(-ln 2 1.4 2^-f) is 0.501.
         self.assertAlmostEqual(bounds.chance_of_again([1.0]), 0.501, delta=1e-3)
         self.assertLess(bounds.chance_of_again([0.05] * 20), 1e-4)
+
+    def test_constants_are_those_of_the_kernels(self):
+        header = (ROOT / "kernels" / "mvhg.h").read_text()
+        for name, value in (("GURN_RACE_BITS", bounds.RACE), ("GURN_SURE_BITS", bounds.SURE), ("GURN_SURE_RACE", bounds.SURE_RACE)):
+            self.assertIn(f"#define {name} {value}f\n", header)
+        self.assertIn(f"#define GURN_RELAXED_BITS(tau) (GURN_RACE_BITS + {bounds.RELAXED - bounds.RACE:.1f}f * (float)(tau))\n", header)
 
     def test_busiest(self):
         gpu = pipes.Gpu("toy", "sm_90", 1, 1e9, {"FMA": 128, "IMAD": 64, "FP64": 2}, 64, 32, 1 << 16)
@@ -231,8 +238,8 @@ class Compiled(unittest.TestCase):
                     hot = kernel.hot[0]
                     self.assertEqual((hot.points, hot.exponentials), (points, points))
                     a_point = hot.a_point()
-                    # Per point 16 fused multiply-adds (1 + 2 + 7 + 1 of exponential32, 5 of exp2_fixed), 2 additions and 1 product, and
-                    # what moves constants; of Philox 18 or more wide products a block.
+                    # Per point 16 fused multiply-adds (1 + 2 + 7 + 1 of exponential32, 5 of exp2_fixed), 2 additions
+                    # and 1 product, and what moves constants; of Philox 18 or more wide products a block.
                     self.assertGreaterEqual(a_point["FMA"], 19)
                     self.assertLessEqual(a_point["FMA"], 21)
                     self.assertGreaterEqual(a_point["IMAD"], 18 / 4)
