@@ -40,8 +40,9 @@ GURN_FN double gurn_log2_gamma(double z) {
 }
 
 /*
- * log2 Gamma(z + w) - log2 Gamma(z) - w log2 z for -1 <= w <= 2, z >= 1, z + w > 0: how far Gamma bends between its values at z (w = 0)
- * and z + 1 (w = 1), where this is 0. Nothing large is subtracted: absolute error below 4e-15 (more only where z + w is near 0).
+ * log2 Gamma(z + w) - log2 Gamma(z) - w log2 z for -1 <= w <= 2, z >= 1, z + w > 0: how far Gamma bends between its
+ * values at z (w = 0) and z + 1 (w = 1), where this is 0. Nothing large is subtracted: absolute error below 4e-15 (more
+ * only where z + w is near 0).
  */
 GURN_FN double gurn_log2_gamma_bend(double z, double w) {
     double above = 1.0, below = 1.0, from = z;

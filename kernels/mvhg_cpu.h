@@ -61,8 +61,8 @@ typedef struct gurn_general_law {
 } gurn_general_law;
 
 /*
- * Row b of the batch by the general path; for calls that are not for the fast one. log_omega: [C], strided by GURN_TILE, each
- * step's gradient to its own log omega; what goes through S is added to law->adjoint.
+ * Row b of the batch by the general path; for calls that are not for the fast one. log_omega: [C], strided by
+ * GURN_TILE, each step's gradient to its own log omega; what goes through S is added to law->adjoint.
  */
 void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const gurn_general_law *law,
                                      const gurn_scratch *scratch);

@@ -6,9 +6,10 @@
  * E(k), or cost(k) - g(k) log2 e where the noise is given. x = argmin race, ties to the smaller count; y = softmax(-ln
  * 2 race / tau).
  *
- * The exact chain has its tables (suffix_wide.h): one set where omega and n are shared, else one for every row, made when its turn
- * comes. Gradients gather in the adjoint of the tables and are swept through them once a row, or, where omega is shared, once
- * for as many rows of a run as had the same tables. Runs are fixed: what is summed over rows does not depend on the threads.
+ * The exact chain has its tables (suffix_wide.h): one set where omega and n are shared, else one for every row, made
+ * when its turn comes. Gradients gather in the adjoint of the tables and are swept through them once a row, or, where
+ * omega is shared, once for as many rows of a run as had the same tables. Runs are fixed: what is summed over rows does
+ * not depend on the threads.
  */
 #ifdef _OPENMP
 #include <omp.h>
@@ -119,7 +120,10 @@ static int32_t general_argmin(const gurn_general_step *g, const gurn_scratch *sc
 /* Weight of a count in y, 1 for the least race. */
 static double general_weight(double race, double least, double inv_tau) { return s_exp2_64((least - race) * inv_tau); }
 
-/* left: as forward left it, or as it follows from x, which may be rounded, or the caller's mistake: held to what can be. */
+/*
+ * left: as forward left it, or as it follows from x, which may be rounded, or the caller's mistake: held to what can
+ * be.
+ */
 static gurn_general_step general_step(const gurn_mvhg_job *job, int32_t place, double left,
                                       const gurn_general_law *law) {
     const gurn_step *step = &job->view->steps[place];
@@ -311,7 +315,7 @@ void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const
     }
 }
 
-/* ------------------------------------------------------------------------------------------- the exact chain's calls --- */
+/* ------------------------------------------------------------------------------------- the exact chain's calls --- */
 
 /* Runs of consecutive rows whose gradients are summed together; rows of their own where omega is. */
 #define GURN_EXACT_RUNS 64
@@ -342,7 +346,10 @@ static size_t exact_cut(const gurn_mvhg_job *job, bool backward, char *p, exact_
     return at + (((size_t)job->view->classes * sizeof(double) + 63) & ~(size_t)63);
 }
 
-/* Workspace: the shared tables, then (backward, shared omega) each run's share of the gradient [runs][C], then the threads'. */
+/*
+ * Workspace: the shared tables, then (backward, shared omega) each run's share of the gradient [runs][C], then the
+ * threads'.
+ */
 static size_t exact_common(const gurn_mvhg_job *job, bool backward, char *p, gurn_wide_suffix *tables,
                            double **partial) {
     size_t at = tables_shared(job) ? GURN_NAME(wide_tables)(job, p, tables) : 0;

@@ -1,4 +1,7 @@
-/* Suffix sums of the exact chain and their adjoint on the CPU (mathematics in suffix_wide.h), 16 entries of a table at a time. */
+/*
+ * Suffix sums of the exact chain and their adjoint on the CPU (mathematics in suffix_wide.h), 16 entries of a table at
+ * a time.
+ */
 #include "suffix_wide_cpu.h"
 
 #include <string.h>
@@ -17,13 +20,10 @@
 static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* Largest r of any table: n + 1, or all balls. */
-static int64_t largest(const gurn_mvhg_job *job, int64_t n) {
+static int64_t table_stride(const gurn_mvhg_job *job) {
     const gurn_step *first = &job->view->steps[0];
-    return at_most(n + 1, (int64_t)first->m + first->m_rest);
+    return (gurn_wide_last((int64_t)first->m + first->m_rest, job->n_max) + 2 + 7) & ~(int64_t)7;
 }
-
-static int64_t table_stride(const gurn_mvhg_job *job) { return (largest(job, job->n_max) + 2 + 7) & ~(int64_t)7; }
 
 static char *cut(char **p, size_t *at, size_t bytes) {
     char *here = *p ? *p + *at : NULL;
@@ -44,7 +44,7 @@ size_t GURN_NAME(wide_tables)(const gurn_mvhg_job *job, char *p, gurn_wide_suffi
 
 size_t GURN_NAME(wide_work)(const gurn_mvhg_job *job, bool backward, char *p, gurn_wide_work *work) {
     size_t at = 0, classes = (size_t)gurn_padded_classes(job->view->classes), width = (size_t)table_stride(job);
-    size_t counts = (size_t)at_most(job->max_m, largest(job, job->n_max)) + 1;
+    size_t counts = (size_t)gurn_wide_last(job->max_m, job->n_max) + 1;
     size_t blocks = width / BLOCK + 1, padded = width + 3 * BLOCK;
     gurn_wide_work w;
     w.a = (double *)cut(&p, &at, classes * sizeof *w.a);
@@ -82,69 +82,19 @@ size_t GURN_NAME(wide_adjoint)(const gurn_mvhg_job *job, char *p, gurn_wide_adjo
     return at;
 }
 
-/* -------------------------------------------------------------------------------------------- one class, its panels --- */
-
-/* A class against the table of those after it. */
-typedef struct folding {
-    int32_t last_k, last_q, last_r; /* counts of the class, and entries of both tables, go from 0 to these */
-    const double *rest;             /* L of the later classes, -infinity behind its end */
-} folding;
+/* --------------------------------------------------------------------------------------- one class, its panels --- */
 
 /* own, top and best of a class. */
-static folding fold_begin(const gurn_step *step, double lambda, int32_t centre, int32_t n, const double *rest,
-                          const gurn_wide_work *w) {
-    int64_t most = (int64_t)n + 1;
-    folding f = {(int32_t)at_most(step->m, most), (int32_t)at_most(step->m_rest, most),
-                 (int32_t)at_most((int64_t)step->m + step->m_rest, most), rest};
+static gurn_fold fold_begin(const gurn_step *step, double lambda, int32_t centre, int32_t n, const double *rest,
+                            const gurn_wide_work *w) {
+    gurn_fold f = gurn_fold_of(step, n, w->own, rest);
     for (int32_t k = 0; k <= f.last_k; k++) w->own[k] = gurn_wide_own(step->own.wide, centre, lambda, k);
     w->own[f.last_k + 1] = -INFINITY;
-    double top = w->own[0] + rest[0];
-    for (int32_t r = 0, k = 0, q = 0;; r++) {
-        w->top[r] = top;
+    for (int32_t r = 0, k = 0;; r++) {
+        w->top[r] = w->own[k] + rest[r - k];
         w->best[r] = k;
-        if (r == f.last_r) break;
-        double more = w->own[k + 1] + rest[q], less = w->own[k] + rest[q + 1];
-        int taken = more > less;
-        top = taken ? more : less;
-        k += taken;
-        q += 1 - taken;
-    }
-    return f;
-}
-
-/* A panel: entries first..last of the table, tilted by slope; largest at entry `peak`, k of the class and q of the rest. */
-typedef struct panel {
-    int32_t first, last, peak, k, q;
-    double slope, centre; /* centre: what log2 of a panel's sum at the peak is counted from */
-    int32_t blocks;
-} panel;
-
-/* The entry at which top is highest above its chord from first to last. */
-static int32_t highest(const double *top, int32_t first, int32_t last, double slope) {
-    while (first < last) { /* differences of top fall */
-        int32_t middle = first + (last - first) / 2;
-        if (top[middle + 1] - top[middle] + slope > 0.0)
-            first = middle + 1;
-        else
-            last = middle;
-    }
-    return first;
-}
-
-/* Which k matter for each block of a panel: those within GURN_PANEL_BITS of the best for its first or its last entry. */
-static void panel_windows(const folding *f, panel *p, const gurn_wide_work *w) {
-    int32_t low = 0, high = 0;
-    p->blocks = 0;
-    for (int32_t r = p->first; r <= p->last; r += BLOCK, p->blocks++) {
-        int32_t end = (int32_t)at_most((int64_t)r + BLOCK - 1, p->last);
-        low = (int32_t)at_least(low, r - f->last_q);
-        while (low < w->best[r] && w->own[low] + f->rest[r - low] < w->top[r] - GURN_PANEL_BITS) low++;
-        high = (int32_t)at_least(high, w->best[end]);
-        while (high < f->last_k && high < end &&
-               w->own[high + 1] + f->rest[end - high - 1] >= w->top[end] - GURN_PANEL_BITS)
-            high++;
-        w->low[p->blocks] = low;
-        w->high[p->blocks] = high;
+        if (r == f.last_r) return f;
+        k += gurn_fold_takes(&f, k, r - k);
     }
 }
 
@@ -159,37 +109,30 @@ static void fill_scaled(double *out, const double *value, int32_t first, int32_t
     for (; j <= last; j++) out[j] = s_panel_scaled(value[j], centre, (double)(j - from), slope);
 }
 
-/* The panel that begins at entry `first`, with weight and rest filled in. */
-static panel panel_begin(const folding *f, int32_t first, const gurn_wide_work *w) {
-    panel p = {first, f->last_r, first, 0, 0, 0.0, 0.0, 0};
-    for (;; p.last = first + (p.last - first) / 2) {
-        p.slope = p.last > first ? (w->top[first] - w->top[p.last]) / (double)(p.last - first) : 0.0;
-        p.peak = highest(w->top, first, p.last, p.slope);
-        double sag = w->top[p.peak] - w->top[first] + (double)(p.peak - first) * p.slope;
-        if (p.last == first || sag <= GURN_PANEL_SAG) break;
+/* The panel that begins at entry `first`, with low, high, weight and rest filled in. */
+static gurn_panel panel_begin(const gurn_fold *f, int32_t first, const gurn_wide_work *w) {
+    gurn_panel p = gurn_panel_choose(f, w->top, w->best, first);
+    int32_t k_first = f->last_k, k_last = 0, q_first = f->last_q, q_last = 0;
+    for (int32_t j = 0, r = first; j < p.blocks; j++, r += BLOCK) {
+        w->low[j] = gurn_panel_low(f, w->top, w->best, r);
+        w->high[j] = gurn_panel_high(f, w->top, w->best, r + BLOCK - 1 < p.last ? r + BLOCK - 1 : p.last);
+        k_first = w->low[j] < k_first ? w->low[j] : k_first;
+        k_last = w->high[j] > k_last ? w->high[j] : k_last;
+        q_first = r - w->high[j] < q_first ? r - w->high[j] : q_first;
+        q_last =
+            r + BLOCK - 1 - w->low[j] > q_last ? r + BLOCK - 1 - w->low[j] : q_last; /* of lanes behind the end too */
     }
-    p.k = w->best[p.peak];
-    p.q = p.peak - p.k;
-    p.centre = w->own[p.k] + f->rest[p.q];
-    panel_windows(f, &p, w);
-    fill_scaled(w->weight, w->own, w->low[0], w->high[p.blocks - 1], p.k, p.slope);
-    /* Entries of the rest that some block meets, those of lanes behind the panel's end too; zeros outside the table. */
-    int32_t from = f->last_q, to = 0;
-    for (int32_t j = 0; j < p.blocks; j++) {
-        int32_t r = p.first + j * BLOCK;
-        from = (int32_t)at_most(from, r - w->high[j]);
-        to = (int32_t)at_least(to, r + BLOCK - 1 - w->low[j]);
-    }
-    for (int32_t q = from; q < 0; q++) w->rest[q] = 0.0;
-    for (int32_t q = f->last_q + 1; q <= to; q++) w->rest[q] = 0.0;
-    fill_scaled(w->rest, f->rest, (int32_t)at_least(from, 0), (int32_t)at_most(to, f->last_q), p.q, p.slope);
+    fill_scaled(w->weight, f->own, k_first, k_last, p.k, p.slope);
+    for (int32_t q = q_first; q < 0; q++) w->rest[q] = 0.0;
+    for (int32_t q = f->last_q + 1; q <= q_last; q++) w->rest[q] = 0.0;
+    fill_scaled(w->rest, f->rest, q_first > 0 ? q_first : 0, q_last < f->last_q ? q_last : f->last_q, p.q, p.slope);
     return p;
 }
 
-/* ------------------------------------------------------------------------------------------------------- forward --- */
+/* ----------------------------------------------------------------------------------------------------- forward --- */
 
 /* out[r] = L(r) of one panel. */
-static void panel_fold(const panel *p, const gurn_wide_work *w, double *out) {
+static void panel_fold(const gurn_panel *p, const gurn_wide_work *w, double *out) {
     v_f64 distance[VECTORS];
     for (int j = 0; j < BLOCK; j++) distance[j / V_HALF][j % V_HALF] = (double)(p->first + j - p->peak);
     for (int32_t b = 0; b < p->blocks; b++) {
@@ -224,9 +167,7 @@ static void find_tilt(const gurn_mvhg_job *job, int64_t b, int32_t n, gurn_wide_
     }
     for (int32_t i = 0; i < view->classes; i++) t->lambda[i] = 0.0, t->centre[i] = 0;
     if (total == 0.0) return; /* no step has anything to draw */
-    /* Where all or nothing is drawn any tilt will do, and half a ball less or more has one. */
-    double drawn = n < 1 ? 0.5 : (double)n == total ? total - 0.5 : (double)n;
-    gurn_tilt tilt = gurn_tilt_solve(w->a, w->m, w->p, w->q, view->classes, drawn, total,
+    gurn_tilt tilt = gurn_tilt_solve(w->a, w->m, w->p, w->q, view->classes, gurn_wide_drawn(n, total), total,
                                      gurn_tilt_range_of(w->a, w->m, view->classes, total));
     for (int32_t i = 0; i < view->classes; i++) {
         int32_t c = job->in.order[i];
@@ -242,16 +183,16 @@ void GURN_NAME(wide_build)(const gurn_mvhg_job *job, int64_t b, int32_t n, gurn_
     for (int32_t j = job->view->classes - 1; j > 0; j--) {
         const gurn_step *step = &steps[j];
         double *out = t->table + (j - 1) * t->stride;
-        int32_t last = (int32_t)at_most((int64_t)step->m + step->m_rest, (int64_t)n + 1);
+        int32_t last = gurn_wide_last((int64_t)step->m + step->m_rest, n);
         if (step->m_rest == 0) { /* one class alone, or none */
             for (int32_t r = 0; r <= last; r++)
                 out[r] = step->m ? gurn_wide_own(step->own.wide, t->centre[j], t->lambda[j], r) : 0.0;
         } else if (step->m == 0) {
             memcpy(out, out + t->stride, (size_t)(last + 1) * sizeof *out);
         } else {
-            folding f = fold_begin(step, t->lambda[j], t->centre[j], n, out + t->stride, w);
+            gurn_fold f = fold_begin(step, t->lambda[j], t->centre[j], n, out + t->stride, w);
             for (int32_t r = 0; r <= f.last_r;) {
-                panel p = panel_begin(&f, r, w);
+                gurn_panel p = panel_begin(&f, r, w);
                 panel_fold(&p, w, out);
                 r = p.last + 1;
             }
@@ -262,13 +203,13 @@ void GURN_NAME(wide_build)(const gurn_mvhg_job *job, int64_t b, int32_t n, gurn_
     t->ready = 1;
 }
 
-/* ------------------------------------------------------------------------------------------------------ backward --- */
+/* ---------------------------------------------------------------------------------------------------- backward --- */
 
 /*
- * What entries first..last of a table's adjoint send to the later table's, of one panel: to[q] is increased. Returns the sum of q -
- * centre over what was sent.
+ * What entries first..last of a table's adjoint send to the later table's, of one panel: to[q] is increased. Returns
+ * the sum of q - centre over what was sent.
  */
-static double panel_unfold(const folding *f, const panel *p, const gurn_wide_work *w, const double *table,
+static double panel_unfold(const gurn_fold *f, const gurn_panel *p, const gurn_wide_work *w, const double *table,
                            const double *adjoint, int32_t first, int32_t last, double *to, int32_t *to_first,
                            int32_t *to_last, double centre) {
     first = (int32_t)at_least(first, p->first);
@@ -326,9 +267,9 @@ void GURN_NAME(wide_sweep)(const gurn_mvhg_job *job, const gurn_wide_suffix *t, 
                 if (first < adjoint->first[j]) adjoint->first[j] = first;
                 if (last > adjoint->last[j]) adjoint->last[j] = last;
             } else {
-                folding f = fold_begin(step, t->lambda[j], t->centre[j], t->n, table + t->stride, w);
+                gurn_fold f = fold_begin(step, t->lambda[j], t->centre[j], t->n, table + t->stride, w);
                 for (int32_t r = 0; r <= last;) {
-                    panel p = panel_begin(&f, r, w);
+                    gurn_panel p = panel_begin(&f, r, w);
                     gradient -= panel_unfold(&f, &p, w, table, here, first, last, here + t->stride, &adjoint->first[j],
                                              &adjoint->last[j], later);
                     r = p.last + 1;

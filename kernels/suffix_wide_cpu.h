@@ -14,8 +14,7 @@ typedef struct gurn_wide_suffix {
     int64_t stride;  /* entries from one table to the next */
     double *lambda;  /* [C], by place */
     int32_t *centre; /* [C], by place: gurn_wide_centre */
-    double *
-        table; /* [C - 1][stride]: at i, L of the classes after place i, where there are balls; -infinity behind its end */
+    double *table;   /* [C - 1][stride]: at i, L of the classes after place i, if they have balls; -infinity behind */
 } gurn_wide_suffix;
 
 /* A thread's scratch for one class at a time; `width` r, `counts` k at most. */

@@ -37,6 +37,7 @@ Problem random_problem(Random &r) {
     const int m = r.integer(0, most);
     for (int c = 0; c < C; c++) p.urn.m.push_back(equal ? m : r.integer(0, most));
     if (r.integer(0, 1)) p.urn.order = r.permutation(C);
+    if (r.integer(0, 1)) p.urn.chain = oracle::Chain::exact;
     if (equal && r.integer(0, 1))
         for (int c : r.permutation(C)) p.call_order.push_back(c);
     p.rows = r.integer(0, r.integer(0, 20));

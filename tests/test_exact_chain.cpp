@@ -1,6 +1,6 @@
 /*
- * The exact chain beyond what the oracle can walk: against the law itself (gurn_mvhg_log_prob, which takes a contour integral), against
- * the merged chain where both are the same law, and whatever the order of the classes.
+ * The exact chain beyond what the oracle can walk: against the law itself (gurn_mvhg_log_prob, which takes a contour
+ * integral), against the merged chain where both are the same law, and whatever the order of the classes.
  */
 #include <cmath>
 
@@ -82,8 +82,8 @@ TEST_P(ExactChain, LogProbabilityIsThatOfTheLaw) {
             const std::vector<double> want = law(p).log_prob(a.x);
             for (int64_t b = 0; b < p.rows; b++) {
                 /*
-                 * Float32: DESIGN's 1e-5 of a logit at every step, in random directions, and the rounding of both results. Float64:
-                 * logs of N balls in a few roundings, on both sides.
+                 * Float32: DESIGN's 1e-5 of a logit at every step, in random directions, and the rounding of both
+                 * results. Float64: logs of N balls in a few roundings, on both sides.
                  */
                 const double limit = float32()
                                          ? 1e-5 * (2 + std::sqrt(urn.m.size())) + 2 * epsilon() * std::fabs(want[b])
@@ -121,7 +121,10 @@ TEST_P(ExactChain, GoldenLogProbabilities) {
         const Answer a = forward(p, kX | kLogP);
         for (int64_t b = 0; b < p.rows; b++, judged++) {
             ASSERT_EQ(slice(a.x, b, p.urn.classes()), counts[b]);
-            /* Float64 as the file has it. Float32: log omega rounded by 2^-24 of itself, times counts up to n, and logits. */
+            /*
+             * Float64 as the file has it. Float32: log omega rounded by 2^-24 of itself, times counts up to n, and
+             * logits.
+             */
             double size = 0;
             for (double v : p.log_omega) size = std::max(size, std::fabs(v));
             const double limit = float32()
@@ -133,7 +136,10 @@ TEST_P(ExactChain, GoldenLogProbabilities) {
     EXPECT_GE(judged, 30);
 }
 
-/* With two classes, or equal omega, the chains are one: outputs and gradients, hard and soft, at low and high temperature. */
+/*
+ * With two classes, or equal omega, the chains are one: outputs and gradients, hard and soft, at low and high
+ * temperature.
+ */
 TEST_P(ExactChain, IsTheMergedChainWhereBothAreTheLaw) {
     std::vector<Problem> list;
     for (const Named &urn : urns()) {
@@ -161,8 +167,9 @@ TEST_P(ExactChain, IsTheMergedChainWhereBothAreTheLaw) {
                 merged.urn.chain = Chain::merged;
                 const Answer a = forward(exact), b = forward(merged);
                 /*
-                 * Errors of logits: float32's 1e-5 is not what soft mode has, where both chains compute in double and round. Float64:
-                 * logs of N balls in a few roundings. What a logit's error does to x is its variance, below N / 4, over tau, a step.
+                 * Errors of logits: float32's 1e-5 is not what soft mode has, where both chains compute in double and
+                 * round. Float64: logs of N balls in a few roundings. What a logit's error does to x is its variance,
+                 * below N / 4, over tau, a step.
                  */
                 const double balls = std::lgamma(exact.urn.total() + 1.0), steps = exact.urn.classes();
                 const double logit = 64 * 0x1p-53 * (1 + balls);
@@ -241,7 +248,9 @@ TEST_P(ExactChain, MarginalsWhereTheMergedChainIsBiased) {
     }
 }
 
-/* omega given once or with every row, n likewise: the sum over rows of the gradients, and the same log-probabilities. */
+/*
+ * omega given once or with every row, n likewise: the sum over rows of the gradients, and the same log-probabilities.
+ */
 TEST_P(ExactChain, SharedGradientIsTheSumOverRows) {
     for (const Named &urn : {urns()[0], urns()[3], urns()[6]}) {
         Problem p = problem_of(urn, scaled(150, 5), dtype());
@@ -267,7 +276,9 @@ TEST_P(ExactChain, SharedGradientIsTheSumOverRows) {
                         sum += each.log_omega[C * b + c];
                         size += std::fabs(each.log_omega[C * b + c]);
                     }
-                    /* Each was rounded; the sweep's own error, in double, is a few hundred roundings of the same terms. */
+                    /*
+                     * Each was rounded; the sweep's own error, in double, is a few hundred roundings of the same terms.
+                     */
                     const double limit = epsilon() * size * (2 + static_cast<double>(p.rows)) + 1e-12 * (1 + size);
                     EXPECT_TRUE(std::fabs(together.log_omega[c] - sum) <= limit)
                         << together.log_omega[c] << " for " << sum << " class " << c;
