@@ -138,20 +138,22 @@ __global__ void __launch_bounds__(GURN_THREADS(LANES), 640 / GURN_THREADS(LANES)
         int32_t left = gurn_work_n(w, b);
         bool bad = left < 0;
         if (bad) left = 0;
+        const double *odds = gurn_work_odds(w, b);
+        float *x_out = w.out.x ? (float *)w.out.x + b * w.view.classes : NULL;
         gurn_log_sum log2_p = {0, 0, 1.0f};
         for (int32_t i = 0; i < w.view.classes; i++) {
             const gurn_step *step = &w.view.steps[i];
             int32_t cls = w.order[i],
                     x = step->m_rest > 0 ? 0 : left; /* a class before which nothing is left takes it */
             if (step->m > 0 && step->m_rest > 0) {
-                gurn_race_step s = gurn_step_begin(step, bad ? 0.0 : gurn_work_lambda(w, i, b), left);
+                gurn_race_step s = gurn_step_begin(step, bad ? 0.0 : odds[i * w.lambda_rows], left);
                 int32_t cost;
                 float p;
                 x = gurn_race_draw<LANES, WITH_P>(s, keys, row, gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)cls), &cost,
                                                   &p);
                 if (WITH_P) gurn_log_sum_add(&log2_p, cost, p);
             }
-            if (w.out.x && leader && live) ((float *)w.out.x)[b * w.view.classes + cls] = bad ? NAN : (float)x;
+            if (x_out && leader && live) x_out[cls] = bad ? NAN : (float)x;
             left -= x;
         }
         if (WITH_P && leader && live) {

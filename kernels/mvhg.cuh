@@ -34,8 +34,12 @@ typedef struct gurn_mvhg_work {
     double *partial; /* [blocks][C] (backward, shared omega): sums over the rows of a block */
 } gurn_mvhg_work;
 
+/* Log odds of a row: that of a place is lambda_rows * place elements further on. */
+GURN_DEVICE const double *gurn_work_odds(const gurn_mvhg_work &w, int64_t b) {
+    return w.lambda + (w.lambda_rows == 1 ? 0 : b);
+}
 GURN_DEVICE double gurn_work_lambda(const gurn_mvhg_work &w, int32_t place, int64_t b) {
-    return w.lambda[w.lambda_rows == 1 ? place : place * w.lambda_rows + b];
+    return gurn_work_odds(w, b)[place * w.lambda_rows];
 }
 
 /* n of a row; -1 for a row that only the device can see to be bad, all of whose results are NaN. */

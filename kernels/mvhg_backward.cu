@@ -77,19 +77,21 @@ GURN_DEVICE gurn_step_gradient gurn_race_pull(const gurn_mvhg_work &w, const gur
             }
         }
     }
+    /* Scaled so that w = p = 1, and no division is left: errors of a scale are those of rounding the sums. */
+    float scale_w = s_rough_reciprocal32(gurn_group_sum<LANES>(sw));
+    float scale_p = s_rough_reciprocal32(gurn_group_sum<LANES>(sp));
     gurn_step_sums sums = {};
-    sums.w = gurn_group_sum<LANES>(sw);
-    sums.wu = gurn_group_sum<LANES>(swu);
-    sums.wd = gurn_group_sum<LANES>(swd);
-    sums.wdu = gurn_group_sum<LANES>(swdu);
-    sums.wpsi = gurn_group_sum<LANES>(swpsi);
-    sums.wpsiu = gurn_group_sum<LANES>(swpsiu);
-    sums.p = gurn_group_sum<LANES>(sp);
-    sums.pd = gurn_group_sum<LANES>(spd);
-    sums.ppsi = gurn_group_sum<LANES>(sppsi);
+    sums.w = sums.p = 1.0;
+    sums.wu = scale_w * gurn_group_sum<LANES>(swu);
+    sums.wd = scale_w * gurn_group_sum<LANES>(swd);
+    sums.wdu = scale_w * gurn_group_sum<LANES>(swdu);
+    sums.wpsi = scale_w * gurn_group_sum<LANES>(swpsi);
+    sums.wpsiu = scale_w * gurn_group_sum<LANES>(swpsiu);
+    sums.pd = scale_p * gurn_group_sum<LANES>(spd);
+    sums.ppsi = scale_p * gurn_group_sum<LANES>(sppsi);
     if (FULL) {
-        sums.wa = gurn_group_sum<LANES>(swa);
-        sums.wau = gurn_group_sum<LANES>(swau);
+        sums.wa = scale_w * gurn_group_sum<LANES>(swa);
+        sums.wau = scale_w * gurn_group_sum<LANES>(swau);
     }
     return gurn_step_finish(sums, w.inv_tau, dlog_p, 0);
 }
@@ -115,7 +117,6 @@ __global__ void __launch_bounds__(GURN_THREADS(LANES), (FULL ? 384 : 640) / GURN
     mvhg_pull(const __grid_constant__ gurn_mvhg_work w) {
     constexpr int ROWS = LANES < GURN_BLOCK ? GURN_BLOCK / LANES : 1;
     bool leader = (threadIdx.x & (LANES - 1)) == 0;
-    const float *dx_given = (const float *)w.upstream.x;
     gurn_noise_keys keys = gurn_work_keys(w);
     for (int64_t first = (int64_t)blockIdx.x * ROWS; first < w.rows; first += (int64_t)gridDim.x * ROWS) {
         int64_t b = first + threadIdx.x / LANES;
@@ -124,30 +125,35 @@ __global__ void __launch_bounds__(GURN_THREADS(LANES), (FULL ? 384 : 640) / GURN
         uint64_t row = gurn_work_noise(w, b).row;
         bool bad = !gurn_row_is_good<LANES>(w, b);
         float dlog_p = w.upstream.log_p ? ((const float *)w.upstream.log_p)[b] : 0.0f;
+        int64_t ragged = b * w.width, row_at = b * w.view.classes;
+        const float *x_given = (const float *)w.x + row_at;
+        const float *dx_given = w.upstream.x ? (const float *)w.upstream.x + row_at : NULL;
+        const double *odds = gurn_work_odds(w, b);
+        double *step_out = w.step + b;
         int32_t left = 0;             /* n_i: what this class and the later ones have drawn */
         double tail = 0.0, tau = 0.0; /* tail: gradient to every x of an earlier step */
         for (int32_t i = w.view.classes - 1; i >= 0; i--) {
             const gurn_step *step = &w.view.steps[i];
             int32_t cls = w.order[i];
-            int64_t at = b * w.view.classes + cls, begin = b * w.width + w.view.offset[cls];
-            int32_t x = bad ? 0 : (int32_t)((const float *)w.x)[at];
-            double dx = (dx_given ? (double)dx_given[at] : 0.0) + tail, gradient = 0.0;
+            int64_t begin = ragged + w.view.offset[cls];
+            int32_t x = bad ? 0 : (int32_t)x_given[cls];
+            double dx = (dx_given ? (double)dx_given[cls] : 0.0) + tail, gradient = 0.0;
             left += x;
             if (step->m > 0 &&
                 step->m_rest == 0) { /* what reaches the x that the others leave is taken from each of them */
                 tail = -(dx + gurn_taker_pull(w.upstream.y, w.upstream.mask, GURN_FLOAT32, begin, step->m, x));
             } else if (step->m > 0) {
-                gurn_race_step s = gurn_step_begin(step, bad ? 0.0 : gurn_work_lambda(w, i, b), left);
+                gurn_race_step s = gurn_step_begin(step, bad ? 0.0 : odds[i * w.lambda_rows], left);
                 const float *psi = (const float *)step->rest.psi + (step->m_rest - left);
                 gurn_step_gradient g =
                     gurn_race_pull<LANES, FULL>(w, s, psi, keys, row, cls, begin, x, (float)dx, dlog_p);
                 gradient = g.log_omega;
                 tail -= g.n;
-                tau += g.tau;
+                if (FULL) tau += g.tau;
             }
-            if (leader && live) w.step[i * w.rows + b] = bad ? NAN : gradient;
+            if (leader && live) step_out[i * w.rows] = bad ? NAN : gradient;
         }
-        if (w.grad.tau && leader && live) ((float *)w.grad.tau)[b] = bad ? NAN : (float)tau;
+        if (FULL && w.grad.tau && leader && live) ((float *)w.grad.tau)[b] = bad ? NAN : (float)tau;
     }
 }
 

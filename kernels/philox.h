@@ -29,7 +29,7 @@ GURN_FN uint32_t gurn_stream_tag(uint32_t operation, uint32_t cls) { return oper
 
 /* The ten rounds use twenty keys, two each: a pure function of the key. */
 GURN_FN uint32_t gurn_philox_round_key(const uint32_t key[2], int i) {
-    return key[i & 1] + (uint32_t)(i >> 1) * (i & 1 ? GURN_PHILOX_W1 : GURN_PHILOX_W0);
+    return (i & 1 ? key[1] : key[0]) + (uint32_t)(i >> 1) * (i & 1 ? GURN_PHILOX_W1 : GURN_PHILOX_W0);
 }
 GURN_FN void gurn_philox_rounds(const uint32_t ctr[4], const uint32_t round_key[20], uint32_t out[4]) {
     uint32_t x0 = ctr[0], x1 = ctr[1], x2 = ctr[2], x3 = ctr[3];
