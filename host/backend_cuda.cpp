@@ -148,8 +148,8 @@ extern "C" const gurn_backend gurn_backend_cuda = {
     gurn_cuda_law_bytes,
     nullptr,
     gurn_cuda_law_run,
+    gurn_cuda_plain_bytes,
+    gurn_cuda_plain_draw,
     nullptr,
-    nullptr,
-    nullptr,
-    nullptr,
+    gurn_cuda_hypergeometric_draw,
 };

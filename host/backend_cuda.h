@@ -27,6 +27,11 @@ private:
 extern "C" {
 size_t gurn_cuda_law_bytes(const gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);
 gurn_status gurn_cuda_law_run(gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);
+
+/* Plain draws (backend_cuda_plain.cpp). */
+size_t gurn_cuda_plain_bytes(const gurn_context *context, const gurn_plan *plan, const gurn_plain_job *job);
+gurn_status gurn_cuda_plain_draw(gurn_context *context, const gurn_plan *plan, const gurn_plain_job *job);
+gurn_status gurn_cuda_hypergeometric_draw(gurn_context *context, const gurn_hypergeometric_job *job);
 }
 
 #endif

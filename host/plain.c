@@ -36,6 +36,7 @@ static gurn_plain_job make_job(const gurn_plan *plan, const gurn_mvhg_inputs *in
     job.chain = plan->chain;
     job.max_m = plan->max_m;
     job.n_max = in->n_rows ? plan->n_max : in->n;
+    job.total = (int32_t)(plan->offset[plan->classes] - plan->classes);
     job.plan_order = in->order == plan->order;
     job.in = *in;
     return job;

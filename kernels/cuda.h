@@ -10,6 +10,7 @@
 
 #include "law.h"
 #include "mvhg_job.h"
+#include "plain_job.h"
 
 extern "C" {
 
@@ -38,6 +39,11 @@ size_t gurn_cuda_law_workspace(const gurn_law_job *job);
 cudaError_t gurn_cuda_law_launch(const gurn_law_job *job, cudaStream_t stream);
 /* law_merged.cu: the log-probability of the merged chain, for law.cu. call: law_call of law.cuh. */
 cudaError_t gurn_cuda_law_launch_merged(const void *call, cudaStream_t stream);
+
+/* plain.cu: bytes of workspace, and the two calls; the view and in.order as above. */
+size_t gurn_cuda_plain_workspace(const gurn_plain_job *job);
+cudaError_t gurn_cuda_plain_launch(const gurn_plain_job *job, cudaStream_t stream);
+cudaError_t gurn_cuda_hypergeometric_launch(const gurn_hypergeometric_job *job, cudaStream_t stream);
 }
 
 #endif

@@ -243,6 +243,18 @@ cudaError_t gurn_cuda_put_order(const int32_t *order, int32_t classes, int32_t *
     return cudaSuccess;
 }
 
+cudaError_t gurn_cuda_log_odds(const gurn_plan_view &view, const int32_t *order, const void *log_omega,
+                               gurn_dtype dtype, int64_t stride, int64_t rows, double *lambda, cudaStream_t stream) {
+    cudaLaunchConfig_t config = gurn_launch_rows(rows, GURN_BLOCK, GURN_BLOCK, stream);
+    if (dtype == GURN_FLOAT32)
+        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_lambda<float>, view, order, (const float *)log_omega, stride, rows,
+                                     lambda));
+    else
+        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_lambda<double>, view, order, (const double *)log_omega, stride, rows,
+                                     lambda));
+    return cudaSuccess;
+}
+
 cudaError_t gurn_cuda_begin(const gurn_mvhg_job *job, bool backward, cudaStream_t stream, gurn_mvhg_work *w) {
     gurn_space space = space_of(job, backward);
     const gurn_mvhg_inputs *in = &job->in;
@@ -267,14 +279,8 @@ cudaError_t gurn_cuda_begin(const gurn_mvhg_job *job, bool backward, cudaStream_
     w->step = space.step;
     w->partial = space.partial;
     if (!job->plan_order) GURN_MUST(gurn_cuda_put_order(in->order, job->view->classes, space.order, stream));
-    cudaLaunchConfig_t config = gurn_launch_rows(w->lambda_rows, GURN_BLOCK, GURN_BLOCK, stream);
-    if (job->dtype == GURN_FLOAT32)
-        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_lambda<float>, w->view, w->order, (const float *)in->log_omega,
-                                     in->log_omega_stride, w->lambda_rows, w->lambda));
-    else
-        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_lambda<double>, w->view, w->order, (const double *)in->log_omega,
-                                     in->log_omega_stride, w->lambda_rows, w->lambda));
-    return cudaSuccess;
+    return gurn_cuda_log_odds(w->view, w->order, in->log_omega, job->dtype, in->log_omega_stride, w->lambda_rows,
+                              w->lambda, stream);
 }
 
 template <int LANES>

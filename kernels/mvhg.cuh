@@ -152,6 +152,13 @@ static inline int gurn_lanes_of(const gurn_mvhg_job *job) {
     return window <= 128.0 ? 4 : window <= 512.0 ? 8 : window <= 4096.0 ? GURN_WARP : GURN_WIDE;
 }
 
+/*
+ * mvhg.cu: log odds of the merged chain, lambda [C][rows], of one row of log omega (rows = 1) or of each; order and view
+ * are the device's. NaN at place 0 of a row that is bad.
+ */
+cudaError_t gurn_cuda_log_odds(const gurn_plan_view &view, const int32_t *order, const void *log_omega,
+                               gurn_dtype dtype, int64_t stride, int64_t rows, double *lambda, cudaStream_t stream);
+
 /* mvhg.cu: order and log odds of a call; fills in *work. */
 cudaError_t gurn_cuda_begin(const gurn_mvhg_job *job, bool backward, cudaStream_t stream, gurn_mvhg_work *work);
 

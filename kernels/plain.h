@@ -28,15 +28,6 @@
 #define GURN_PLAIN_CHAIN_TAG gurn_stream_tag(GURN_STREAM_PLAIN, 0)
 #define GURN_PLAIN_UNIVARIATE_TAG gurn_stream_tag(GURN_STREAM_PLAIN, 1)
 
-/* The uniform of step i (0 for the univariate law) of a row (offset + row0 + b). */
-GURN_FN double gurn_plain_uniform(uint64_t seed, uint64_t row, uint32_t tag, uint32_t i) {
-    uint32_t counter[4] = {i >> 1, tag, (uint32_t)row, (uint32_t)(row >> 32)};
-    uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)}, word[4];
-    gurn_philox4x32_10(counter, key, word);
-    uint64_t low = i & 1 ? word[2] : word[0], high = i & 1 ? word[3] : word[1];
-    return s_plain_uniform(low | high << 32);
-}
-
 /* Base-2 log odds of the univariate law, held to +-GURN_MAX_LAMBDA. */
 GURN_FN double gurn_plain_lambda(double log_odds) {
     double lambda = log_odds * GURN_LOG2E;

@@ -104,20 +104,18 @@ typedef struct scratch {
     double *lambda; /* [C][TILE]: base-2 log odds of the steps of a tile (recurrences) */
     stream noise;
     gurn_suffix_work work; /* tables are built with it */
-    int32_t taker, total;  /* the last place that has balls; how many there are in all */
+    int32_t taker;         /* the last place that has balls */
     int32_t tables_n;      /* what the tables below were made for, -1: nothing yet */
     gurn_plain_tables tables;
 } scratch;
 
 static bool one_set(const gurn_plain_job *job) { return job->in.log_omega_stride == 0 && !job->in.n_rows; }
 
-static int32_t all_balls(const gurn_plain_job *job) { return job->view->steps[0].m + job->view->steps[0].m_rest; }
-
 static double window_bits(const gurn_plain_job *job) { return gurn_suffix_bits(job->view->classes, 0.0); }
 
 static gurn_plain_shape tables_shape(const gurn_plain_job *job) {
     gurn_suffix_capacity room = gurn_suffix_measure(job->view, job->n_max, window_bits(job));
-    return gurn_plain_shape_of(job->view->classes, room.own, room.entries, all_balls(job), job->n_max,
+    return gurn_plain_shape_of(job->view->classes, room.own, room.entries, job->total, job->n_max,
                                job->in.n_rows != NULL, one_set(job) ? job->in.rows : 1);
 }
 
@@ -147,7 +145,6 @@ static void open_scratch(const gurn_plain_job *job, const gurn_plain_shape *shap
     size_t index = thread_index(), each = cut_scratch(job, shape, NULL, s);
     cut_scratch(job, shape, p + index * each, s);
     s->noise = open_stream(&job->in.noise);
-    s->total = all_balls(job);
     s->tables_n = -1;
     s->taker = 0;
     for (int32_t i = 0; i < job->view->classes; i++)
@@ -308,7 +305,7 @@ static void exact_tile(const gurn_plain_job *job, scratch *s, int64_t b, int row
     for (int r = 0; r < rows; r++) {
         int32_t n = gurn_row_n(&job->in, b + r);
         if (recurrence >> r & 1) continue;
-        if (n == 0 || n == s->total) {
+        if (n == 0 || n == job->total) {
             write_certain(job, b + r, n);
             continue;
         }
@@ -345,7 +342,7 @@ static void draw_exact(const gurn_plain_job *job) {
         int32_t first = 0, n = job->in.n;
         double lambda = 0.0;
         bool recurrence = shared && by_recurrence(job, &s, 0, &first, &lambda);
-        bool tables = one && !recurrence && n > 0 && n < s.total;
+        bool tables = one && !recurrence && n > 0 && n < job->total;
         for (int r = 0; r < TILE && recurrence; r++) set_lambda(job, &s, r, first, lambda);
         if (tables) {
 #pragma omp single

@@ -17,6 +17,7 @@ typedef struct gurn_plain_job {
     int threads;          /* CPU */
     int plan_order;       /* CUDA: in.order is the plan's, which the device has */
     int32_t max_m, n_max; /* largest class; largest n of any row */
+    int32_t total;        /* of all m */
     gurn_mvhg_inputs in;  /* order set */
     int32_t *x;
     void *workspace;

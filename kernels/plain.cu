@@ -1,0 +1,310 @@
+/*
+ * Plain draws on a GPU (gumbelurn.h; mathematics in plain.h, plain_chain.h, suffix.h).
+ *
+ * By recurrence (the univariate law, the merged chain, and rows of the exact chain whose classes but the first all have one
+ * omega): a thread a row. Nothing is read but the row's parameters and, of the merged chain, its log odds (mvhg.cu), 8 bytes
+ * a step.
+ *
+ * By tables (the other rows of the exact chain). Where omega and n are shared: one block makes the tables, a thread each
+ * fills one table of running sums, and a thread a row looks its draws up, all in memory that stays in the cache. Else a
+ * warp a row makes its tables, in a part of the workspace that it uses again for its next row, and one lane draws.
+ *
+ * Everything is decided by the arithmetic of the shared headers in one thread's order, so that the counts are those of the
+ * CPU. Rows that only the device can see to be bad get -1.
+ */
+#include "mvhg.cuh"
+#include "plain_chain.h"
+#include "suffix.cuh"
+
+#define PLAIN_WARPS 4                    /* rows of a block that makes tables for each of its rows */
+#define PLAIN_SETS 2048                  /* rows that are worked on at a time with tables of their own, at most */
+#define PLAIN_BYTES ((int64_t)256 << 20) /* and what all their tables may take, unless one set takes more */
+
+/* One call, as its kernels see it. */
+typedef struct plain_work {
+    gurn_plan_view view;
+    const int32_t *order; /* [C] */
+    const double *lambda; /* [C][lambda_rows]: merged chain */
+    int64_t lambda_rows;
+    const void *log_omega;
+    int64_t stride, rows;
+    gurn_dtype dtype;
+    bool merged;
+    int32_t n, n_max;
+    const int32_t *n_rows;
+    gurn_noise noise;
+    double bits; /* of the windows */
+    int32_t *x;
+    gurn_plain_tables tables; /* shared */
+    int32_t *state;           /* shared: 1 when the tables were made */
+    char *sets;               /* not shared: [set_count] tables of set_bytes */
+    gurn_plain_shape shape;
+    int64_t set_bytes, set_count, table_room;
+} plain_work;
+
+/* Uniforms of a row's steps, two from a block of Philox. */
+typedef struct plain_uniforms {
+    uint32_t key[2];
+    uint64_t row, next;
+} plain_uniforms;
+GURN_DEVICE plain_uniforms plain_uniforms_of(const gurn_noise &noise, int64_t b) {
+    const uint64_t *given = noise.device_seed_offset;
+    uint64_t seed = given ? given[0] : noise.seed, offset = given ? given[1] : noise.offset;
+    plain_uniforms u = {{(uint32_t)seed, (uint32_t)(seed >> 32)}, offset + noise.row0 + (uint64_t)b, 0};
+    return u;
+}
+/* Of step i; an odd one after the even one before it. */
+GURN_DEVICE double plain_uniform(plain_uniforms *u, uint32_t tag, int32_t i) {
+    if (i & 1) return s_plain_uniform(u->next);
+    uint32_t counter[4] = {(uint32_t)i >> 1, tag, (uint32_t)u->row, (uint32_t)(u->row >> 32)}, word[4];
+    gurn_philox4x32_10(counter, u->key, word);
+    u->next = word[2] | (uint64_t)word[3] << 32;
+    return s_plain_uniform(word[0] | (uint64_t)word[1] << 32);
+}
+
+/* ------------------------------------------------------------------------------------------------- univariate law --- */
+
+__global__ void plain_univariate(const __grid_constant__ gurn_hypergeometric_inputs in, int32_t *x) {
+    for (int64_t b = (int64_t)blockIdx.x * GURN_BLOCK + threadIdx.x; b < in.rows;
+         b += (int64_t)gridDim.x * GURN_BLOCK) {
+        int64_t m = in.m1[b * in.m1_stride], rest = in.m2[b * in.m2_stride], n = in.n[b * in.n_stride];
+        double odds = in.log_odds ? gurn_real(in.log_odds, in.log_odds_dtype, b * in.log_odds_stride) : 0.0;
+        bool good =
+            m >= 0 && rest >= 0 && m + rest <= GURN_MAX_BALLS && n >= 0 && n <= m + rest && fabs(odds) < INFINITY;
+        plain_uniforms uniforms = plain_uniforms_of(in.noise, b);
+        double u = plain_uniform(&uniforms, GURN_PLAIN_UNIVARIATE_TAG, 0);
+        x[b] = good ? (int32_t)s_plain_count((double)m, (double)rest, (double)n, gurn_plain_lambda(odds), u) : -1;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------- what a row is --- */
+
+typedef enum plain_kind {
+    PLAIN_BAD,        /* -1 throughout */
+    PLAIN_RECURRENCE, /* log odds `lambda` at place `first`, 0 at all others; or, merged, those of the work */
+    PLAIN_CERTAIN,    /* nothing or everything is drawn */
+    PLAIN_TABLES
+} plain_kind;
+
+typedef struct plain_law {
+    plain_kind kind;
+    int32_t n, first;
+    double lambda;
+} plain_law;
+
+/* One thread's judgement of a row. */
+GURN_DEVICE plain_law plain_law_of(const plain_work &w, int64_t b) {
+    int32_t total = w.view.steps[0].m + w.view.steps[0].m_rest, seen = 0;
+    plain_law law = {PLAIN_RECURRENCE, w.n_rows ? w.n_rows[b] : w.n, 0, 0.0};
+    bool bad = law.n < 0 || law.n > w.n_max;
+    if (w.merged) {
+        if (bad || isnan(w.lambda[w.lambda_rows == 1 ? 0 : b])) law.kind = PLAIN_BAD;
+        return law;
+    }
+    double own = 0.0, rest = 0.0;
+    bool one_rest = true;
+    for (int32_t i = 0; i < w.view.classes; i++) {
+        double value = gurn_real(w.log_omega, w.dtype, b * w.stride + w.order[i]);
+        bad |= !(fabs(value) < INFINITY);
+        if (w.view.steps[i].m == 0) continue;
+        if (seen == 0) {
+            own = rest = value;
+            law.first = i;
+        } else if (seen == 1) {
+            rest = value;
+        } else {
+            one_rest &= value == rest;
+        }
+        seen++;
+    }
+    law.lambda = gurn_plain_lambda(own - rest);
+    law.kind = bad                            ? PLAIN_BAD
+               : one_rest                     ? PLAIN_RECURRENCE
+               : law.n == 0 || law.n == total ? PLAIN_CERTAIN
+                                              : PLAIN_TABLES;
+    return law;
+}
+
+/* ----------------------------------------------------------------------------------------------------- the chain --- */
+
+/* Every row that needs no tables. */
+__global__ void __launch_bounds__(GURN_BLOCK) plain_recurrence(const __grid_constant__ plain_work w) {
+    int32_t classes = w.view.classes;
+    for (int64_t b = (int64_t)blockIdx.x * GURN_BLOCK + threadIdx.x; b < w.rows; b += (int64_t)gridDim.x * GURN_BLOCK) {
+        plain_law law = plain_law_of(w, b);
+        if (law.kind == PLAIN_TABLES) continue;
+        plain_uniforms u = plain_uniforms_of(w.noise, b);
+        int32_t left = law.n;
+        for (int32_t i = 0; i < classes; i++) {
+            const gurn_step *step = &w.view.steps[i];
+            int32_t k = -1;
+            if (law.kind == PLAIN_CERTAIN) k = law.n == 0 ? 0 : step->m;
+            if (law.kind == PLAIN_RECURRENCE) {
+                k = 0;
+                double uniform = plain_uniform(&u, GURN_PLAIN_CHAIN_TAG, i);
+                if (step->m > 0 && step->m_rest == 0) k = left;
+                if (step->m > 0 && step->m_rest > 0) {
+                    double lambda = !w.merged            ? (i == law.first ? law.lambda : 0.0)
+                                    : w.lambda_rows == 1 ? w.lambda[i]
+                                                         : w.lambda[i * w.lambda_rows + b];
+                    k = (int32_t)s_plain_count(step->m, step->m_rest, left, lambda, uniform);
+                }
+                left -= k;
+            }
+            w.x[b * classes + w.order[i]] = k;
+        }
+    }
+}
+
+/* Draws a row from tables that are there. */
+GURN_DEVICE void plain_draw_row(const plain_work &w, const gurn_plain_tables &t, int64_t b, int32_t n) {
+    plain_uniforms u = plain_uniforms_of(w.noise, b);
+    int32_t left = n, classes = w.view.classes;
+    for (int32_t i = 0; i < classes; i++) {
+        const gurn_step *step = &w.view.steps[i];
+        int32_t k = step->m > 0 ? left : 0;
+        if (step->m_rest > 0) {
+            double uniform = plain_uniform(&u, GURN_PLAIN_CHAIN_TAG, i);
+            k = t.shape.list_room ? gurn_plain_look_up(&t, step, i, left, uniform)
+                                  : gurn_plain_walk(&t, step, i, left, uniform);
+        }
+        w.x[b * classes + w.order[i]] = k;
+        left -= k;
+    }
+}
+
+/* The tables that all rows share, by one block. */
+__global__ void __launch_bounds__(GURN_WIDE, 1) plain_build(const __grid_constant__ plain_work w) {
+    plain_law law = plain_law_of(w, 0);
+    if (threadIdx.x == 0) *w.state = law.kind == PLAIN_TABLES;
+    if (law.kind != PLAIN_TABLES) return;
+    const gurn_plain_tables &t = w.tables;
+    gurn_group_suffix_places<GURN_WIDE>(w.view, w.order, w.log_omega, w.dtype, 0, law.n, w.bits, t.place);
+    gurn_group_suffix_fill<GURN_WIDE>(w.view, law.n, t.place, t.own, t.shape.own_room, t.suffix, w.table_room);
+    for (int32_t i = (int32_t)threadIdx.x; t.shape.list_room && i < w.view.classes; i += GURN_WIDE)
+        if (w.view.steps[i].m_rest > 0) gurn_plain_place_lists(&t, i, law.n);
+}
+
+/* Running sums, of one n_i of a place by one thread: those of place 0 first. */
+__global__ void __launch_bounds__(GURN_BLOCK) plain_fill(const __grid_constant__ plain_work w) {
+    if (!*w.state) return;
+    const gurn_plain_tables &t = w.tables;
+    for (int64_t number = (int64_t)blockIdx.x * GURN_BLOCK + threadIdx.x; number < t.shape.list_count;
+         number += (int64_t)gridDim.x * GURN_BLOCK) {
+        int32_t i = number == 0 ? 0 : 1 + (int32_t)((number - 1) / t.shape.list_room);
+        if (w.view.steps[i].m_rest == 0) continue;
+        int32_t left = t.lists[i].low + (number == 0 ? 0 : (int32_t)((number - 1) % t.shape.list_room));
+        if (left <= t.lists[i].high) gurn_plain_fill_list(&t, &w.view.steps[i], i, left);
+    }
+}
+
+__global__ void __launch_bounds__(GURN_BLOCK) plain_shared(const __grid_constant__ plain_work w) {
+    if (!*w.state) return;
+    for (int64_t b = (int64_t)blockIdx.x * GURN_BLOCK + threadIdx.x; b < w.rows; b += (int64_t)gridDim.x * GURN_BLOCK)
+        plain_draw_row(w, w.tables, b, w.n);
+}
+
+/* Rows with omega or n of their own, a warp each. */
+__global__ void __launch_bounds__(PLAIN_WARPS *GURN_WARP) plain_rows(const __grid_constant__ plain_work w) {
+    int64_t set = (int64_t)blockIdx.x * PLAIN_WARPS + threadIdx.x / GURN_WARP;
+    if (set >= w.set_count) return;
+    gurn_plain_tables t;
+    gurn_plain_cut(&t, w.shape, w.sets + set * w.set_bytes);
+    for (int64_t b = set; b < w.rows; b += w.set_count) {
+        plain_law law = plain_law_of(w, b);
+        if (law.kind != PLAIN_TABLES) continue;
+        gurn_group_suffix_places<GURN_WARP>(w.view, w.order, w.log_omega, w.dtype, b * w.stride, law.n, w.bits,
+                                            t.place);
+        gurn_group_suffix_fill<GURN_WARP>(w.view, law.n, t.place, t.own, t.shape.own_room, t.suffix, w.table_room);
+        if (gurn_lane() == 0) plain_draw_row(w, t, b, law.n);
+        __syncwarp();
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------ launchers --- */
+
+static bool one_set(const gurn_plain_job *job) { return job->in.log_omega_stride == 0 && !job->in.n_rows; }
+
+/* Lays out the workspace: order; log odds (merged); or the shared tables, or sets of them. Returns its size. */
+static size_t lay_out(const gurn_plain_job *job, plain_work *w) {
+    int64_t classes = job->view->classes, rows = job->in.rows;
+    size_t at = 0;
+    char *p = (char *)job->workspace;
+    int32_t *order = (int32_t *)gurn_plain_take(p, &at, job->plan_order ? 0 : (size_t)classes * sizeof(int32_t));
+    w->order = job->plan_order ? job->view->order : order;
+    w->merged = job->chain == GURN_CHAIN_MERGED;
+    if (w->merged) {
+        w->lambda_rows = job->in.log_omega_stride == 0 ? 1 : rows;
+        w->lambda = (double *)gurn_plain_take(p, &at, (size_t)(classes * w->lambda_rows) * sizeof(double));
+        return at;
+    }
+    /* Every width grows with the sizes that it is computed from (suffix_lanes.h): these bound those of all places. */
+    w->bits = gurn_suffix_bits((int32_t)classes, 0.0);
+    double total = job->total;
+    int64_t own = gurn_suffix_width(job->max_m, total, job->n_max, w->bits);
+    w->table_room = gurn_suffix_width(total, total, job->n_max, w->bits);
+    w->shape = gurn_plain_shape_of((int32_t)classes, own, classes * w->table_room, total, job->n_max,
+                                   job->in.n_rows != NULL, one_set(job) ? rows : 1);
+    if (one_set(job)) {
+        w->state = (int32_t *)gurn_plain_take(p, &at, sizeof(int32_t));
+        char *here = p ? p + at : NULL;
+        return at + gurn_plain_cut(&w->tables, w->shape, here);
+    }
+    w->set_bytes = (int64_t)gurn_plain_cut(&w->tables, w->shape, NULL);
+    w->set_count = PLAIN_BYTES / w->set_bytes;
+    if (w->set_count > PLAIN_SETS) w->set_count = PLAIN_SETS;
+    if (w->set_count > rows) w->set_count = rows;
+    if (w->set_count < 1) w->set_count = 1;
+    w->sets = p ? p + at : NULL;
+    return at + (size_t)(w->set_count * w->set_bytes);
+}
+
+size_t gurn_cuda_plain_workspace(const gurn_plain_job *job) {
+    gurn_plain_job sized = *job;
+    plain_work w = {};
+    sized.workspace = NULL;
+    return lay_out(&sized, &w);
+}
+
+cudaError_t gurn_cuda_plain_launch(const gurn_plain_job *job, cudaStream_t stream) {
+    plain_work w = {};
+    lay_out(job, &w);
+    const gurn_mvhg_inputs *in = &job->in;
+    w.view = *job->view;
+    w.log_omega = in->log_omega;
+    w.stride = in->log_omega_stride;
+    w.rows = in->rows;
+    w.dtype = job->dtype;
+    w.n = in->n;
+    w.n_max = job->n_max;
+    w.n_rows = in->n_rows;
+    w.noise = in->noise;
+    w.x = job->x;
+    if (!job->plan_order)
+        GURN_MUST(gurn_cuda_put_order(in->order, w.view.classes, const_cast<int32_t *>(w.order), stream));
+    if (w.merged)
+        GURN_MUST(gurn_cuda_log_odds(w.view, w.order, in->log_omega, job->dtype, in->log_omega_stride, w.lambda_rows,
+                                     const_cast<double *>(w.lambda), stream));
+    cudaLaunchConfig_t rows = gurn_launch_rows(w.rows, GURN_BLOCK, GURN_BLOCK, stream);
+    GURN_MUST(cudaLaunchKernelEx(&rows, plain_recurrence, w));
+    if (w.merged) return cudaSuccess;
+    if (!one_set(job)) {
+        cudaLaunchConfig_t sets = gurn_launch_rows(w.set_count, PLAIN_WARPS, PLAIN_WARPS * GURN_WARP, stream);
+        GURN_MUST(cudaLaunchKernelEx(&sets, plain_rows, w));
+        return cudaSuccess;
+    }
+    cudaLaunchConfig_t build = gurn_launch_rows(1, 1, GURN_WIDE, stream);
+    GURN_MUST(cudaLaunchKernelEx(&build, plain_build, w));
+    if (w.shape.list_room) {
+        cudaLaunchConfig_t fill = gurn_launch_rows(w.shape.list_count, GURN_BLOCK, GURN_BLOCK, stream);
+        GURN_MUST(cudaLaunchKernelEx(&fill, plain_fill, w));
+    }
+    GURN_MUST(cudaLaunchKernelEx(&rows, plain_shared, w));
+    return cudaSuccess;
+}
+
+cudaError_t gurn_cuda_hypergeometric_launch(const gurn_hypergeometric_job *job, cudaStream_t stream) {
+    cudaLaunchConfig_t rows = gurn_launch_rows(job->in.rows, GURN_BLOCK, GURN_BLOCK, stream);
+    GURN_MUST(cudaLaunchKernelEx(&rows, plain_univariate, job->in, job->x));
+    return cudaSuccess;
+}

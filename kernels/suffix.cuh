@@ -1,0 +1,155 @@
+/*
+ * Suffix tables on a GPU (suffix.h), in double, for plain draws: a group of LANES threads, a warp or a block, makes the
+ * tables of one row. It gives the bits that suffix_cpu.h gives: lanes are outputs, every one summed as there.
+ */
+#ifndef GURN_SUFFIX_CUH
+#define GURN_SUFFIX_CUH
+
+#include "suffix.h"
+#include "tilt.cuh"
+#include "warp.cuh"
+
+/* What the lanes of a group have written to memory is there for all of them. */
+template <int LANES>
+GURN_DEVICE void gurn_group_sync() {
+    if constexpr (LANES <= GURN_WARP)
+        __syncwarp();
+    else
+        __syncthreads();
+}
+
+/*
+ * Everything about the places that does not need the tables, as gurn_suffix_places does it, for 0 < n < total: s[C] by
+ * place. log_omega: the row begins at element `at`. Sums over places are one lane's, in their order.
+ */
+template <int LANES>
+GURN_DEVICE void gurn_group_suffix_places(const gurn_plan_view &view, const int32_t *order, const void *log_omega,
+                                          gurn_dtype dtype, int64_t at, int32_t n, double bits, gurn_suffix *s) {
+    int32_t classes = view.classes, total = view.steps[0].m + view.steps[0].m_rest;
+    int lane = (int)threadIdx.x & (LANES - 1);
+    auto a = [&](int32_t c) { return gurn_law_log2_omega(gurn_real(log_omega, dtype, at + c)); };
+    auto m = [&](int32_t c) { return (double)(view.offset[c + 1] - view.offset[c] - 1); };
+    gurn_tilt_range range = gurn_warp_tilt_range(classes, total, a, m);
+    double ell = gurn_warp_tilt(classes, n, total, range, a, m).ell;
+    for (int32_t i = lane; i < classes; i += LANES) {
+        int32_t c = order[i];
+        double p, q;
+        s_odds_to_p(gurn_tilt_lambda(a(c), ell), &p, &q);
+        s[i].lambda = gurn_suffix_lambda(a(c), ell);
+        s[i].mean = m(c) * p;
+        s[i].variance = s[i].mean * q;
+    }
+    gurn_group_sync<LANES>();
+    if (lane == 0) {
+        double before = 0.0, left = 0.0, mean_left = 0.0;
+        for (int32_t i = 0; i < classes; i++) {
+            s[i].reach = before; /* for now */
+            before += s[i].variance;
+        }
+        for (int32_t i = classes - 1; i >= 0; i--) {
+            mean_left += s[i].mean;
+            left += s[i].variance;
+            s[i].mean_left = mean_left;
+            s[i].variance_left = left;
+        }
+    }
+    gurn_group_sync<LANES>();
+    double nats = gurn_suffix_nats(bits, s[0].variance_left);
+    for (int32_t i = lane; i < classes; i += LANES) {
+        double before = s[i].reach, after = i + 1 < classes ? s[i + 1].variance_left : 0.0;
+        double own = s_suffix_reach(s[i].variance, before + after, nats);
+        s[i].reach = s_suffix_reach(s[i].variance_left, before, nats);
+        gurn_suffix_own_window(&s[i], view.steps[i].own.wide, view.steps[i].m, n, own);
+    }
+    gurn_group_sync<LANES>();
+}
+
+/* b_i over its window, 1 at the mode. */
+template <int LANES>
+GURN_DEVICE void gurn_group_suffix_own(const gurn_suffix *s, const gurn_step *step, double *b) {
+    const double *own = step->own.wide;
+    int32_t mode = gurn_suffix_own_mode(s, step->m);
+    double least = fma(-(double)mode, s->lambda, own[mode]);
+    for (int32_t k = s->own_low + ((int)threadIdx.x & (LANES - 1)); k <= s->own_high; k += LANES)
+        b[k - s->own_low] = s_exp2_64(least - fma(-(double)k, s->lambda, own[k]));
+}
+
+/* One entry of a table: sum_k b_i(k) S_{i+1}(r - k), in groups (suffix.h). next_table: its entry 0. */
+GURN_DEVICE double gurn_suffix_entry(const gurn_suffix *s, const double *b, const gurn_suffix *next,
+                                     const double *next_table, int32_t r) {
+    int32_t from = r - next->high, to = r - next->low;
+    from = from > s->own_low ? from : s->own_low;
+    to = to < s->own_high ? to : s->own_high;
+    double total = 0.0;
+    for (int32_t k = from; k <= to;) {
+        int32_t end = s->own_low + ((k - s->own_low) | (GURN_SUFFIX_GROUP - 1));
+        end = end < to ? end : to;
+        double sum = 0.0;
+        for (; k <= end; k++) sum = fma(b[k - s->own_low], next_table[next->top - (r - k)], sum);
+        total += sum;
+    }
+    return total;
+}
+
+/*
+ * The tables of a row whose places are set, and the b_i of all places: b_i at own + i * own_room, S_i at
+ * tables + s[i].begin, which is i * table_room. Nothing surrounds a table.
+ */
+template <int LANES>
+GURN_DEVICE void gurn_group_suffix_fill(const gurn_plan_view &view, int32_t n, gurn_suffix *s, double *own,
+                                        int64_t own_room, double *tables, int64_t table_room) {
+    int32_t total = view.steps[0].m + view.steps[0].m_rest, m_left = 0, next_place = -1;
+    int lane = (int)threadIdx.x & (LANES - 1);
+    for (int32_t i = view.classes - 1; i >= 0; i--) {
+        const gurn_step *step = &view.steps[i];
+        gurn_suffix here = s[i], next = {};
+        if (next_place >= 0) next = s[next_place];
+        double *b = own + i * own_room;
+        gurn_group_suffix_own<LANES>(&here, step, b);
+        if (step->m == 0) { /* the table of the next place serves */
+            here.low = next.low;
+            here.high = next.high;
+            here.top = next.top;
+            here.exponent = next.exponent;
+            here.begin = next.begin;
+        } else {
+            m_left += step->m;
+            gurn_suffix_window(&here, next_place >= 0 ? &next : NULL, m_left, total - m_left, n);
+            here.begin = i * table_room;
+        }
+        gurn_group_sync<LANES>(); /* s[i] is read, b_i is there */
+        if (step->m > 0 && i > 0) {
+            double *table = tables + here.begin, most = 0.0;
+            int32_t count = here.high - here.low + 1;
+            for (int32_t j = lane; j < count; j += LANES) {
+                double value = next_place >= 0 ? gurn_suffix_entry(&here, b, &next, tables + next.begin, here.top - j)
+                                               : b[here.top - j - here.own_low] *
+                                                     (double)s_from_bits32((GURN_SUFFIX_EXPONENT + 127u) << 23);
+                most = value > most ? value : most;
+                table[j] = value;
+            }
+            /* As gurn_suffix_settle has it; the lanes' own entries are the ones that each looks at. */
+            most = -gurn_group_least<LANES>(-most);
+            int32_t exponent = (int32_t)(s_bits32((float)most) >> 23) - 127;
+            here.exponent = (exponent > 0 ? exponent : 0) - GURN_SUFFIX_EXPONENT;
+            double scale = (double)s_from_bits32((uint32_t)(127 - here.exponent) << 23);
+            int32_t first = count - 1, last = 0;
+            for (int32_t j = lane; j < count; j += LANES) {
+                double value = table[j] * scale;
+                table[j] = value;
+                if (value < (double)GURN_SUFFIX_LEAST) continue;
+                first = j < first ? j : first;
+                last = j > last ? j : last;
+            }
+            first = gurn_group_least<LANES>(first);
+            last = -gurn_group_least<LANES>(-last);
+            here.high = here.top - first;
+            here.low = here.top - (last > first ? last : first);
+        }
+        if (lane == 0) s[i] = here;
+        gurn_group_sync<LANES>();
+        if (step->m > 0) next_place = i;
+    }
+}
+
+#endif
