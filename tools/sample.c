@@ -19,6 +19,8 @@ static const char HELP[] =
     "  --seed S            default 0; the same seed gives the same rows on every device\n"
     "  --offset O          where in the seed's stream to begin; default 0. 100 rows, and then 100\n"
     "                      more with --offset 100, are the 200 rows of one run\n"
+    "  --plain             whole counts by inversion: the same law many times faster, from\n"
+    "                      noise of its own, so that a seed gives other rows than without\n"
     "  --tau T             temperature, for --soft; default 1\n"
     "  --soft              relaxed counts: the real numbers that gradients flow through\n"
     "  --no-noise          no randomness: the mode of every conditional step\n"
@@ -34,6 +36,7 @@ enum {
     OPT_ROWS = OPT_OWN,
     OPT_SEED,
     OPT_OFFSET,
+    OPT_PLAIN,
     OPT_TAU,
     OPT_SOFT,
     OPT_NO_NOISE,
@@ -46,6 +49,7 @@ static const struct option OPTIONS[] = {URN_OPTIONS,
                                         {"rows", required_argument, NULL, OPT_ROWS},
                                         {"seed", required_argument, NULL, OPT_SEED},
                                         {"offset", required_argument, NULL, OPT_OFFSET},
+                                        {"plain", no_argument, NULL, OPT_PLAIN},
                                         {"tau", required_argument, NULL, OPT_TAU},
                                         {"soft", no_argument, NULL, OPT_SOFT},
                                         {"no-noise", no_argument, NULL, OPT_NO_NOISE},
@@ -57,13 +61,13 @@ static const struct option OPTIONS[] = {URN_OPTIONS,
 struct sample {
     struct urn urn;
     gurn_mvhg_inputs inputs;
-    bool log_p, header;
+    bool plain, log_p, header;
     const char *out;
 };
 
 /* How a batch becomes bytes. */
 struct format {
-    bool npy, soft, log_p;
+    bool npy, plain, soft, log_p; /* plain: x is int32, else real */
     int32_t classes;
 };
 
@@ -100,7 +104,8 @@ static void write_csv(struct writer *writer, const struct format *format, const 
     const size_t size = session->real_size;
     for (int64_t b = 0; b < rows; b++) {
         for (int32_t c = 0; c < classes; c++) {
-            const double value = real_at(session, x, b * classes + c);
+            const double value =
+                format->plain ? (double)((const int32_t *)x)[b * classes + c] : real_at(session, x, b * classes + c);
             char *text = writer_room(writer, WRITER_ROOM);
             put_text(writer, c + 1 < classes || format->log_p ? ',' : '\n',
                      format->soft ? format_real(text, value, size) : format_count(text, (uint32_t)value));
@@ -118,8 +123,9 @@ static void write_npy(struct writer *writer, const struct format *format, const 
     const int32_t classes = format->classes;
     const size_t size = session->real_size;
     for (int64_t b = 0; b < rows; b++) {
-        if (format->soft) {
-            write_bytes(writer, (const char *)x + (size_t)(b * classes) * size, (size_t)classes * size);
+        if (format->soft || format->plain) { /* as they are */
+            const size_t each = format->plain ? sizeof(int32_t) : size;
+            write_bytes(writer, (const char *)x + (size_t)(b * classes) * each, (size_t)classes * each);
         } else {
             for (int32_t c = 0; c < classes; c++) {
                 const int32_t value = (int32_t)real_at(session, x, b * classes + c);
@@ -128,6 +134,19 @@ static void write_npy(struct writer *writer, const struct format *format, const 
         }
         if (format->log_p) write_bytes(writer, (const char *)log_p + (size_t)b * size, size);
     }
+}
+
+/* The next rows, into outputs->x and log_p. */
+static void draw_batch(const struct sample *sample, const struct session *session, const gurn_mvhg_outputs *outputs,
+                       void *workspace, size_t workspace_bytes) {
+    if (sample->plain)
+        check(session,
+              gurn_mvhg_draw(session->context, session->plan, &sample->inputs, outputs->x, workspace, workspace_bytes),
+              "gurn_mvhg_draw");
+    else
+        check(session,
+              gurn_mvhg_forward(session->context, session->plan, &sample->inputs, outputs, workspace, workspace_bytes),
+              "gurn_mvhg_forward");
 }
 
 static void draw(struct sample *sample) {
@@ -139,7 +158,8 @@ static void draw(struct sample *sample) {
 
     const int64_t fitting = BATCH_VALUES / urn->classes > 0 ? BATCH_VALUES / urn->classes : 1;
     const int64_t batch = rows < fitting ? rows : fitting;
-    const size_t x_bytes = (size_t)batch * (size_t)urn->classes * session.real_size;
+    const size_t x_size = sample->plain ? sizeof(int32_t) : session.real_size;
+    const size_t x_bytes = (size_t)batch * (size_t)urn->classes * x_size;
     const size_t log_p_bytes = sample->log_p ? (size_t)batch * session.real_size : 0;
     void *log_omega = device_alloc(&session, (size_t)urn->classes * session.real_size);
     put_log_omega(&session, log_omega, urn->log_omega, urn->classes);
@@ -147,8 +167,10 @@ static void draw(struct sample *sample) {
     inputs->n = urn->n;
     inputs->rows = batch;
     size_t workspace_bytes;
-    check(&session, gurn_mvhg_workspace(session.context, session.plan, inputs, &workspace_bytes, NULL),
-          "gurn_mvhg_workspace");
+    check(&session,
+          sample->plain ? gurn_mvhg_draw_workspace(session.context, session.plan, inputs, &workspace_bytes)
+                        : gurn_mvhg_workspace(session.context, session.plan, inputs, &workspace_bytes, NULL),
+          "workspace");
     void *workspace = device_alloc(&session, workspace_bytes);
     gurn_mvhg_outputs outputs = GURN_MVHG_OUTPUTS_INIT;
     outputs.x = device_alloc(&session, x_bytes);
@@ -156,16 +178,15 @@ static void draw(struct sample *sample) {
     void *x_host = session.cuda ? allocate(x_bytes, 1) : NULL;
     void *log_p_host = session.cuda ? allocate(log_p_bytes, 1) : NULL;
 
-    const struct format format = {has_suffix(sample->out, ".npy"), inputs->relaxation == GURN_SOFT, sample->log_p,
-                                  urn->classes};
+    const struct format format = {has_suffix(sample->out, ".npy"), sample->plain, inputs->relaxation == GURN_SOFT,
+                                  sample->log_p, urn->classes};
     struct writer writer;
     writer_open(&writer, sample->out);
     if (format.npy || sample->header) write_header(&writer, &format, &session, rows);
     for (int64_t done = 0; done < rows; done += inputs->rows, inputs->noise.offset += (uint64_t)inputs->rows) {
         inputs->rows = rows - done < batch ? rows - done : batch;
-        check(&session, gurn_mvhg_forward(session.context, session.plan, inputs, &outputs, workspace, workspace_bytes),
-              "gurn_mvhg_forward");
-        const void *x = to_host(&session, outputs.x, x_host, (size_t)(inputs->rows * urn->classes) * session.real_size);
+        draw_batch(sample, &session, &outputs, workspace, workspace_bytes);
+        const void *x = to_host(&session, outputs.x, x_host, (size_t)(inputs->rows * urn->classes) * x_size);
         const void *log_p = NULL;
         if (sample->log_p)
             log_p = to_host(&session, outputs.log_p, log_p_host, (size_t)inputs->rows * session.real_size);
@@ -191,6 +212,7 @@ int run_sample(int argc, char **argv) {
             case OPT_ROWS: inputs->rows = parse_integer("--rows", optarg, 0, INT64_C(1) << 53); break;
             case OPT_SEED: inputs->noise.seed = parse_u64("--seed", optarg); break;
             case OPT_OFFSET: inputs->noise.offset = parse_u64("--offset", optarg); break;
+            case OPT_PLAIN: sample.plain = true; break;
             case OPT_TAU: inputs->tau = parse_positive("--tau", optarg); break;
             case OPT_SOFT: inputs->relaxation = GURN_SOFT; break;
             case OPT_NO_NOISE: inputs->noise.kind = GURN_NOISE_OFF; break;
@@ -201,6 +223,9 @@ int run_sample(int argc, char **argv) {
     }
     urn_finish(&sample.urn);
     if (sample.urn.n < 0) usage_error("--n is missing: the number of balls drawn");
+    if (sample.plain && (sample.log_p || inputs->tau != 0 || inputs->relaxation == GURN_SOFT ||
+                         inputs->noise.kind != GURN_NOISE_PHILOX))
+        usage_error("--plain draws whole counts alone: it goes with none of --tau, --soft, --no-noise and --log-p");
     draw(&sample);
     urn_release(&sample.urn);
     return EXIT_OK;

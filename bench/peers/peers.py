@@ -20,6 +20,8 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+
 import laws
 import samplers
 
@@ -120,6 +122,22 @@ def run_ours(run, library, name, case, omega, log_omega):
         ours.close()
 
 
+def run_plain(run, library, name, case, omega, log_omega):
+    """Plain draws, which are of Eq. 1 itself: beside peers that have no gradients either."""
+    for count in sorted({1, run.options.threads}):
+        ours = samplers.GumbelurnPlain(library, case["m"], case["n"], log_omega, case["rows"], count)
+        if count == 1:
+            x = ours.draw()
+            assert (x.sum(axis=1) == case["n"]).all() and (x >= 0).all() and (x <= case["m"][0]).all()
+            rows = [log_omega] if omega != "row" else log_omega[:ROWS_CHECKED]
+            expected = sum(laws.exact_mean(dict(case, omega=np.exp(np.asarray(row, dtype=np.float64)))) for row in rows)
+            run.check(name, omega, "gumbelurn", "Eq. 1, plain" + (", mean over rows" if omega == "row" else ""),
+                      x if omega != "row" else x[:ROWS_CHECKED], expected / len(rows))
+        run.result(case=name, omega=omega, **{"pass": "plain"}, who="gumbelurn", threads=count, rows=case["rows"],
+                   times=measure(ours.forward, run.options.seconds))
+        ours.close()
+
+
 ROWS_CHECKED = 64  # rows of their own omega whose expectation is computed exactly
 
 
@@ -177,12 +195,15 @@ def ratios(results, threads):
     rows = []
     for case in CASES:
         for omega in ("shared", "row", "central"):
-            for passes in ("forward", "forward+backward"):
+            for passes in ("forward", "forward+backward", "plain"):
                 key = {"case": case, "omega": omega, "pass": passes}
+                theirs = dict(key, **{"pass": "forward" if passes == "plain" else passes})
                 ours = best(results, who="gumbelurn", threads=threads, **key)
                 one = best(results, who="gumbelurn", threads=1, **key)
                 for who in ("published", "scipy", "numpy", "biasedurn"):
-                    peer = best(results, who=who, **key)
+                    if passes == "plain" and who == "published":
+                        continue  # whose draws have gradients
+                    peer = best(results, who=who, **theirs)
                     if ours and peer:
                         rows.append(dict(key, peer=who, peer_rows=peer["rows"], peer_draws_per_s=peer["draws_per_s"],
                                          ours_draws_per_s=ours["draws_per_s"],
@@ -245,6 +266,7 @@ def main():
             if omega == "central" and not usable.get("numpy"):
                 continue
             run_ours(run, library, name, case, omega, log_omega)
+            run_plain(run, library, name, case, omega, log_omega)
             if omega == "central":
                 run_numpy(run, name, case, log_omega)
                 continue

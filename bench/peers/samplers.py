@@ -87,7 +87,7 @@ class _Gradients(C.Structure):
     _fields_ = [("size", C.c_size_t), ("log_omega", C.c_void_p), ("tau", C.c_void_p)]
 
 
-DEVICE_CPU, CHAIN_MERGED = 1, 1
+DEVICE_CPU, CHAIN_EXACT, CHAIN_MERGED = 1, 0, 1
 
 
 class Library:
@@ -102,7 +102,9 @@ class Library:
                 "gurn_plan_create": [C.c_void_p, C.c_int32, C.c_void_p, C.c_int32, C.c_void_p, C.c_void_p],
                 "gurn_mvhg_workspace": [C.c_void_p] * 5,
                 "gurn_mvhg_forward": [C.c_void_p] * 5 + [C.c_size_t],
-                "gurn_mvhg_backward": [C.c_void_p] * 7 + [C.c_size_t]}.items():
+                "gurn_mvhg_backward": [C.c_void_p] * 7 + [C.c_size_t],
+                "gurn_mvhg_draw_workspace": [C.c_void_p] * 4,
+                "gurn_mvhg_draw": [C.c_void_p] * 5 + [C.c_size_t]}.items():
             getattr(self.c, name).argtypes = arguments
         for name in ("gurn_context_destroy", "gurn_plan_destroy"):
             getattr(self.c, name).argtypes = [C.c_void_p]
@@ -183,6 +185,40 @@ class Gumbelurn:
     def close(self):
         self.c.gurn_plan_destroy(self.plan)
         self.c.gurn_context_destroy(self.context)
+
+
+class GumbelurnPlain:
+    """Plain draws of the exact law: int32 counts, no relaxation."""
+
+    def __init__(self, library, m, n, log_omega, rows, threads):
+        self.c = library.c
+        self.context = library.context(threads)
+        options = _PlanOptions(size=C.sizeof(_PlanOptions), chain=CHAIN_EXACT)
+        self.plan = C.c_void_p()
+        sizes = np.asarray(m, dtype=np.int32)
+        self._ok(self.c.gurn_plan_create(self.context, len(m), _pointer(sizes), n, C.byref(options), C.byref(self.plan)))
+        self.log_omega = np.ascontiguousarray(log_omega, dtype=np.float32)
+        self.x = np.zeros((rows, len(m)), dtype=np.int32)
+        self.inputs = _Inputs(size=C.sizeof(_Inputs), rows=rows, log_omega=_pointer(self.log_omega),
+                              log_omega_stride=0 if log_omega.ndim == 1 else len(m), n=n)
+        self.inputs.noise.seed = 1
+        need = C.c_size_t()
+        self._ok(self.c.gurn_mvhg_draw_workspace(self.context, self.plan, C.byref(self.inputs), C.byref(need)))
+        self.bytes = need.value
+        self.memory = np.zeros(self.bytes + 64, dtype=np.uint8)
+        self.workspace = -(-_pointer(self.memory) // 64) * 64
+
+    _ok = Gumbelurn._ok
+    close = Gumbelurn.close
+
+    def forward(self):
+        self.inputs.noise.offset += self.inputs.rows
+        self._ok(self.c.gurn_mvhg_draw(self.context, self.plan, C.byref(self.inputs), _pointer(self.x), self.workspace,
+                                       self.bytes))
+
+    def draw(self):
+        self.forward()
+        return self.x.astype(np.float64)
 
 
 # ------------------------------------------------------------------------------------------------------------ peers ---

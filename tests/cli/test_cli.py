@@ -29,7 +29,7 @@ class Help(unittest.TestCase):
 
     def test_help_names_every_option(self):
         for option in ("--m --n --omega --log-omega --chain --order --device --threads --rows --seed --tau --soft "
-                       "--log-p --out --offset --no-noise --no-header --dtype").split():
+                       "--log-p --out --offset --no-noise --no-header --dtype --plain").split():
             self.assertIn(option + " ", output("sample", "--help"))
         for option in ("--m --n --omega --log-omega --method --in --tau --tau-final --epochs --batch --learning-rate "
                        "--seed --train --log --out --loss --covariance --chain --order --dtype --device "
@@ -67,6 +67,10 @@ class Errors(Directory):
                 ("no value is taken by '--soft=1'", ["sample", *urn, "--soft=1"]),
                 ("unexpected argument 'extra'", ["sample", *urn, "extra"]),
                 ("--rows needs a value", ["sample", *urn, "--rows"]),
+                ("--plain draws whole counts alone", ["sample", *urn, "--plain", "--soft"]),
+                ("--plain draws whole counts alone", ["sample", *urn, "--plain", "--log-p"]),
+                ("--plain draws whole counts alone", ["sample", *urn, "--plain", "--tau", "1"]),
+                ("--plain draws whole counts alone", ["sample", *urn, "--plain", "--no-noise"]),
                 ("--m is missing", ["sample", "--n", "4"]),
                 ("--n is missing", ["sample", "--m", "5"]),
                 ("--m: '5a' is not a whole number", ["sample", "--m", "5a", "--n", "1"]),
@@ -255,6 +259,27 @@ class Sample(Directory):
                                "float64"))
         for x, _, log_p in rows:
             self.assertLessEqual(abs(log_p - math.log(weights[int(x)] / sum(weights))), 20 * 5 * 2**-53)
+
+    def test_plain(self):
+        """The law's means, and the merged chain's, within six standard errors (a count's deviation is below 5.5)."""
+        arguments = ["sample", "--m", "3x200", "--n", 180, "--omega", "1,10,1", "--plain", "--seed", 3, "--rows", 50000]
+        rows = table(output(*arguments))[1]
+        self.assertEqual({sum(row) for row in rows}, {180})
+        for c, mean in enumerate((27.967, 124.067, 27.967)):
+            self.assertLess(abs(sum(row[c] for row in rows) / len(rows) - mean), 6 * 5.5 / math.sqrt(50000) + 0.0005)
+        merged = table(output(*arguments, "--chain", "merged"))[1]
+        self.assertLess(abs(sum(row[0] for row in merged) / len(merged) - 21.3), 6 * 5.5 / math.sqrt(50000) + 0.05)
+        # One run is its parts, whatever the dtype (log omega is exact in both), threads and instruction set.
+        arguments = ["sample", "--m", "3x200", "--n", 180, "--log-omega", "0,1.5,0.25", "--plain", "--seed", 4, "--no-header"]
+        whole = output(*arguments, "--rows", 300)
+        self.assertEqual(whole, "".join(output(*arguments, "--rows", 150, "--offset", offset, "--threads", 1, "--dtype",
+                                               "float64") for offset in (0, 150)))
+        self.assertEqual(whole, output(*arguments, "--rows", 300, environment={"GURN_ISA": "portable"}))
+        path = self.directory / "draws.npy"
+        output(*arguments, "--rows", 300, "--out", path)
+        header, data = read_npy(path.read_bytes())
+        self.assertEqual(header, {"descr": "<i4", "fortran_order": False, "shape": (300, 3)})
+        self.assertEqual([",".join(map(str, row)) for row in struct.iter_unpack("<3i", data)], whole.split())
 
     def test_lists(self):
         expected = output("sample", "--m", "4,7,7,7", "--n", "9", "--omega", "1,1,2,2", "--rows", 30)
