@@ -132,6 +132,24 @@ typedef struct bench_report {
     size_t check_count;
 } bench_report;
 
+/* The pass of plain draws (plain.c): what it is timed on. */
+typedef struct bench_plain {
+    const bench_device *device;
+    gurn_context *context;
+    const bench_case *c;
+    const double *log_factorial;
+    const float *log_omega, *device_log_omega; /* of the host; of the device. One row when shared, else [rows] */
+    bool shared;
+    int64_t rows;
+    double seconds;
+} bench_plain;
+/*
+ * Checks a call against Eq. 1, then times calls: seconds[] of each, at most `most`, and how many; 0, with the reason in failure[], when
+ * something is wrong. Fills in points (steps of a draw), bytes, workspace and tables of *result.
+ */
+int bench_plain_time(const bench_plain *plain, const char *mode, double *seconds, int most, bench_result *result,
+                     char *failure, size_t size);
+
 void bench_report_begin(bench_report *report, const char *commit, const char *clock);
 bool bench_report_add(bench_report *report, const bench_result *result);
 void bench_report_head(const bench_report *report);

@@ -44,7 +44,8 @@ typedef struct settings {
 
 static const char usage[] =
     "usage: bench_mvhg [OPTION...]\n"
-    "Times the MVHG sampler (merged chain, float32, hard) after checking what it draws.\n"
+    "Times the MVHG sampler (merged chain, float32, hard), and plain draws (exact chain), after checking what they "
+    "draw.\n"
     "\n"
     "  --case S1,S2,S3     urns: S1 m = 3 x 200, n = 180; S2 m = 10 x 256, n = 256; S3 m = 3 x 20000, n = 18000\n"
     "  --omega shared,row  one log omega for all rows, one for each\n"
@@ -199,6 +200,42 @@ static void time_passes(job *j, const bench_check *check, const char *omega, ben
     }
 }
 
+/* A line for plain draws of the same urn, after their own check. */
+static void time_plain(const job *j, const double *log_factorial, const float *log_omega, const char *omega,
+                       bench_report *report) {
+    static double seconds[MAX_REPETITIONS];
+    bench_plain plain = {.device = j->set->device,
+                         .context = j->context,
+                         .c = j->c,
+                         .log_factorial = log_factorial,
+                         .log_omega = log_omega,
+                         .device_log_omega = j->log_omega,
+                         .shared = j->inputs.log_omega_stride == 0,
+                         .rows = j->inputs.rows,
+                         .seconds = j->set->seconds};
+    bench_result r = {.c = j->c,
+                      .omega = omega,
+                      .pass = "plain",
+                      .what = "x",
+                      .mode = j->mode,
+                      .threads = j->threads,
+                      .rows = j->inputs.rows,
+                      .tau = j->set->tau};
+    char failure[160];
+    r.repetitions = bench_plain_time(&plain, j->mode, seconds, MAX_REPETITIONS, &r, failure, sizeof failure);
+    if (r.repetitions == 0) {
+        fprintf(stderr, "bench_mvhg: %s, omega %s, plain draws: WRONG: %s\n", j->c->name, omega, failure);
+        exit(1);
+    }
+    gurn_context_info info = {.size = sizeof info};
+    gurn_context_get_info(j->context, &info);
+    snprintf(r.isa, sizeof r.isa, "%s", info.isa_name);
+    r.median = median_of(seconds, r.repetitions);
+    r.least = seconds[0]; /* sorted by now */
+    if (!bench_report_add(report, &r)) die("results", "no memory");
+    bench_report_line(&r);
+}
+
 /* Finite, and zero in sum over the classes: multiplying all omega by one number changes nothing. */
 static void check_gradients(const float *gradient, int64_t rows, int32_t classes, bench_check *check) {
     for (int64_t b = 0; b < rows && check->passed; b++) {
@@ -299,6 +336,7 @@ static void run_case(const settings *set, const bench_case *c, int64_t rows, con
     for (int mode = 0; mode < set->mode_count; mode++) {
         j.mode = set->modes[mode];
         time_passes(&j, &checked.check, omega, report);
+        time_plain(&j, log_factorial, log_omega, omega, report);
     }
 
     gurn_plan_destroy(j.plan);
