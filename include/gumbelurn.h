@@ -278,11 +278,13 @@ typedef struct gurn_mvhg_gradients {
 } gurn_mvhg_gradients;
 
 /*
- * Bytes of workspace that gurn_mvhg_forward and gurn_mvhg_backward need for these inputs (pointers are not followed; rows,
- * log_omega_stride, relaxation, the noise kind and whether n_rows is NULL matter). Either pointer may be NULL. The sizes depend on the context (its
- * device and threads) and do not grow with W except by O(threads * max m) on a CPU.
- * The exact chain keeps tables of C n_max doubles (n_max: the plan's), whatever omega is: on a CPU one set when omega and n are
- * shared by all rows (log_omega_stride 0, n_rows NULL), else one for each thread, and in backward another for each thread.
+ * Bytes of workspace that gurn_mvhg_forward and gurn_mvhg_backward need for these inputs (pointers are not followed;
+ * rows, log_omega_stride, relaxation, tau, the noise kind and whether n_rows is NULL matter). Either pointer may be NULL.
+ * The sizes depend on the context (its device and threads) and do not grow with W except by O(threads * max m) on a CPU.
+ * The exact chain keeps tables besides, whatever omega is: of O(C sqrt(n_max)) floats (n_max: the plan's) for float32
+ * draws in hard mode with generated noise, backward up to tau = 2, else of C n_max doubles. On a CPU one set when omega
+ * and n are shared by all rows (log_omega_stride 0, n_rows NULL), else some for each thread; in backward as much again,
+ * where omega is shared for each of at most 64 runs of rows.
  * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_ROWS, GURN_INVALID_LOG_OMEGA (stride).
  */
 GURN_API gurn_status gurn_mvhg_workspace(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,

@@ -9,9 +9,6 @@
  * (mvhg_general_cpu.c).
  */
 #include <stdlib.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "mvhg_sweep.h"
 
@@ -28,35 +25,21 @@
 #define GURN_LEVEL_ISA GURN_ISA_PORTABLE
 #endif
 
-static size_t thread_index(void) {
-#ifdef _OPENMP
-    return (size_t)omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
-
-static size_t padded(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
-
 static bool is_fast(const gurn_mvhg_job *job, bool backward) {
-    return job->chain == GURN_CHAIN_MERGED && job->dtype == GURN_FLOAT32 && job->in.relaxation == GURN_HARD &&
-           job->in.noise.kind == GURN_NOISE_PHILOX && (!backward || job->in.tau <= GURN_FAST_TAU);
-}
-
-static bool is_general_exact(const gurn_mvhg_job *job, bool backward) {
-    return job->chain == GURN_CHAIN_EXACT && !is_fast(job, backward);
+    return job->dtype == GURN_FLOAT32 && job->in.relaxation == GURN_HARD && job->in.noise.kind == GURN_NOISE_PHILOX &&
+           (!backward || job->in.tau <= GURN_FAST_TAU);
 }
 
 size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p, gurn_scratch *scratch) {
     size_t at = 0, steps = (size_t)job->view->classes * GURN_TILE, width = (size_t)job->max_m + 1;
     gurn_scratch s = {0};
-#define GURN_CUT(field, count)                           \
-    do {                                                 \
-        if (p) s.field = (void *)(p + at);               \
-        at += padded((size_t)(count) * sizeof *s.field); \
+#define GURN_CUT(field, count)                                \
+    do {                                                      \
+        if (p) s.field = (void *)(p + at);                    \
+        at += gurn_padded((size_t)(count) * sizeof *s.field); \
     } while (0)
     GURN_CUT(key, 1);
-    GURN_CUT(lambda, steps);
+    if (!(job->chain == GURN_CHAIN_EXACT && is_fast(job, backward))) GURN_CUT(lambda, steps);
     if (backward) {
         GURN_CUT(left, steps);
         GURN_CUT(log_omega, steps);
@@ -70,6 +53,11 @@ size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p,
         GURN_CUT(list.row, vectors);
         GURN_CUT(list.start, vectors);
         if (backward) GURN_CUT(extra, width + 64);
+        if (backward && job->chain == GURN_CHAIN_EXACT) {
+            GURN_CUT(pulled.w, width + 64);
+            GURN_CUT(pulled.wu, width + 64);
+            GURN_CUT(pulled.p, width + 64);
+        }
     } else {
         GURN_CUT(cost, width);
         GURN_CUT(race, width);
@@ -87,14 +75,14 @@ size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p,
     return at;
 }
 
-static int64_t tile_count(int64_t rows) { return rows / GURN_TILE + (rows % GURN_TILE != 0); }
-
 /* Workspace: scratch of every thread, then (backward, shared omega) each tile's share of the gradient [tiles][C]. */
 static size_t mvhg_bytes(const gurn_mvhg_job *job, int backward) {
-    if (is_general_exact(job, backward)) return GURN_NAME(mvhg_exact_bytes)(job, backward);
+    if (job->chain == GURN_CHAIN_EXACT)
+        return is_fast(job, backward) ? GURN_NAME(mvhg_suffix_bytes)(job, backward)
+                                      : GURN_NAME(mvhg_exact_bytes)(job, backward);
     size_t bytes = (size_t)job->threads * GURN_NAME(mvhg_scratch)(job, backward != 0, NULL, NULL);
     if (backward && job->in.log_omega_stride == 0)
-        bytes += (size_t)tile_count(job->in.rows) * (size_t)job->view->classes * sizeof(double);
+        bytes += (size_t)gurn_tile_count(job->in.rows) * (size_t)job->view->classes * sizeof(double);
     return bytes;
 }
 
@@ -126,12 +114,9 @@ static void tile_lambda(const gurn_mvhg_job *job, int64_t b, int rows, double *l
 }
 
 /*
- * Window, reference and fixed-point lambda of every row of a tile at one step; left is set. bits: how far above the
- * mode's cost a count may lie and still matter.
+ * Support, tables and lambda of every row of a tile at one step, and the root of the mode; left is set. Merged chain.
  */
-static void tile_setup(const gurn_step *step, const double *lambda, float bits, gurn_tile_step *t) {
-    double root[GURN_TILE];
-    float limit[2][GURN_TILE], mode[GURN_TILE], left[GURN_TILE];
+static void merged_law(const gurn_step *step, const double *lambda, gurn_tile_step *t, double *root) {
     for (int r = 0; r < GURN_TILE; r += V_HALF) {
         double n[V_HALF];
         for (int l = 0; l < V_HALF; l++) n[l] = t->left[r + l];
@@ -139,22 +124,51 @@ static void tile_setup(const gurn_step *step, const double *lambda, float bits, 
                     v_mode_root(v_splat64(step->m), v_splat64(step->m_rest), v_f64_load(n), v_f64_load(lambda + r)));
     }
     for (int r = 0; r < GURN_TILE; r++) {
-        gurn_support s = gurn_support_hard(step->m, step->m_rest, t->left[r]);
-        const int32_t *own = step->own.fixed, *rest = step->rest.fixed + (step->m_rest - t->left[r]);
+        t->support[r] = gurn_support_hard(step->m, step->m_rest, t->left[r]);
+        t->rest[r] = step->rest.fixed + (step->m_rest - t->left[r]);
         t->lambda[r] = gurn_fixed_lambda(lambda[r]);
+    }
+}
+
+/* The same in the exact chain, at place i. */
+static void exact_law(const gurn_step *step, int32_t i, const gurn_suffix_tile *suffix, gurn_tile_step *t,
+                      double *root) {
+    for (int r = 0; r < GURN_TILE; r++) {
+        const gurn_suffix *here = &suffix->places[r][i], *next = here + 1;
+        t->support[r] = gurn_suffix_support(here, next, step->m, step->m_rest, t->left[r]);
+        t->rest[r] = suffix->rest[r] + (next->begin + next->top - t->left[r]);
+        t->lambda[r] = here->fixed_lambda;
+        root[r] = t->support[r].low;
+        if (t->support[r].low < t->support[r].high)
+            root[r] = gurn_suffix_near_mode(here, step->own.fixed, t->rest[r], t->support[r], t->left[r]);
+    }
+}
+
+/*
+ * Window and reference of every row of a tile, from its law and a guess at its mode. bits: how far above the mode's
+ * cost a count may lie and still matter.
+ */
+static void tile_windows(const gurn_step *step, const double *root, float bits, gurn_tile_step *t) {
+    float limit[2][GURN_TILE], mode[GURN_TILE], left[GURN_TILE];
+    for (int r = 0; r < GURN_TILE; r++) {
+        gurn_support s = t->support[r];
+        const int32_t *own = step->own.fixed, *rest = t->rest[r];
         int32_t k = root[r] < s.low ? s.low : root[r] > s.high ? s.high : (int32_t)root[r];
-        /* The root is right to within rounding: a step or none leads to the mode by the table itself. */
-        uint32_t cost = gurn_cost_fixed(own, rest, t->lambda[r], k);
         int32_t up = INT32_MAX, down = INT32_MAX;
-        while (k < s.high && (up = (int32_t)(gurn_cost_fixed(own, rest, t->lambda[r], k + 1) - cost)) < 0)
-            cost += (uint32_t)up, k++;
-        while (k > s.low && (down = (int32_t)(gurn_cost_fixed(own, rest, t->lambda[r], k - 1) - cost)) < 0) {
-            cost += (uint32_t)down;
-            up = -down;
-            k--;
+        t->reference[r] = 0;
+        if (s.low < s.high) {
+            /* The root is right to within rounding: a step or none leads to the mode by the table itself. */
+            uint32_t cost = gurn_cost_fixed(own, rest, t->lambda[r], k);
+            while (k < s.high && (up = (int32_t)(gurn_cost_fixed(own, rest, t->lambda[r], k + 1) - cost)) < 0)
+                cost += (uint32_t)up, k++;
+            while (k > s.low && (down = (int32_t)(gurn_cost_fixed(own, rest, t->lambda[r], k - 1) - cost)) < 0) {
+                cost += (uint32_t)down;
+                up = -down;
+                k--;
+            }
+            t->reference[r] = cost & 0xFF800000u;
         }
         t->mode[r] = k;
-        t->reference[r] = cost & 0xFF800000u;
         t->slope[0][r] = (float)up * 0x1p-23f;
         t->slope[1][r] = (float)down * 0x1p-23f;
         limit[0][r] = (float)(s.high - k);
@@ -177,9 +191,18 @@ static void tile_setup(const gurn_step *step, const double *lambda, float bits, 
     }
 }
 
+static void tile_setup(const gurn_step *step, int32_t i, float bits, const gurn_scratch *scratch, gurn_tile_step *t) {
+    double root[GURN_TILE];
+    if (scratch->suffix)
+        exact_law(step, i, scratch->suffix, t, root);
+    else
+        merged_law(step, scratch->lambda + (int64_t)i * GURN_TILE, t, root);
+    tile_windows(step, root, bits, t);
+}
+
 /* Widens the window of one row to `bits`; false when it is as wide already. */
 static bool widen(const gurn_step *step, float bits, gurn_tile_step *t, int r) {
-    gurn_support s = gurn_support_hard(step->m, step->m_rest, t->left[r]);
+    gurn_support s = t->support[r];
     float k = (float)t->mode[r], n_k = (float)(t->left[r] - t->mode[r]);
     float m_k = (float)(step->m - t->mode[r]), rest_k = (float)(step->m_rest - t->left[r] + t->mode[r]);
     int32_t high =
@@ -206,7 +229,7 @@ static int tile_noise(const gurn_step *step, const gurn_tile_step *t, int64_t b,
         int32_t first = t->low[r] & -V_LANES, count = (t->high[r] - first) / GURN_PHILOX_STRIDE + 1;
         if (total > 0 && total + count > GURN_NOISE_VECTORS) break;
         sweeps[r] = (gurn_sweep){step->own.fixed,
-                                 step->rest.fixed + (step->m_rest - t->left[r]),
+                                 t->rest[r],
                                  t->low[r],
                                  t->high[r],
                                  first,
@@ -245,8 +268,8 @@ __attribute__((noinline)) static void races_with_p(const gurn_sweep *sweeps, con
 }
 
 /*
- * Draws one class for the rows of a tile: x[r], and log2_p[r] is increased by its log-probability when with_p. The windows of t may be
- * widened.
+ * Draws one class for the rows of a tile: x[r], and log2_p[r] is increased by its log-probability when with_p. The
+ * windows of t may be widened.
  */
 GURN_FN void race_tile(const gurn_step *step, gurn_tile_step *t, int64_t b, int rows, int32_t cls,
                        const gurn_scratch *scratch, bool with_p, int32_t *x, double *log2_p) {
@@ -278,7 +301,7 @@ GURN_FN void race_tile(const gurn_step *step, gurn_tile_step *t, int64_t b, int 
         v_f64_store(log2_p + r, v_f64_load(log2_p + r) - (v_f64_load(cost + r) + v_log2_64(v_f64_load(p + r))));
 }
 
-static void fast_tile_forward(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch) {
+void GURN_NAME(mvhg_fast_forward)(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch) {
     const gurn_plan_view *view = job->view;
     bool with_p = job->out.log_p != NULL;
     gurn_tile_step t;
@@ -290,7 +313,7 @@ static void fast_tile_forward(const gurn_mvhg_job *job, int64_t b, int rows, con
         if (step->m_rest == 0) { /* the class takes what is left */
             memcpy(x, t.left, sizeof x);
         } else {
-            tile_setup(step, scratch->lambda + (int64_t)i * GURN_TILE, GURN_SURE_BITS, &t);
+            tile_setup(step, i, GURN_SURE_BITS, scratch, &t);
             if (with_p)
                 race_tile(step, &t, b, rows, cls, scratch, true, x, log2_p);
             else
@@ -344,16 +367,53 @@ static void finish_tile(const gurn_mvhg_job *job, int64_t b, int rows, const gur
     }
 }
 
-static void fast_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch,
-                               double *shared) {
+/* The next place that has balls. There is one, for m_rest > 0 at place i. */
+static const gurn_step *step_after(const gurn_plan_view *view, int32_t i) {
+    const gurn_step *step = &view->steps[i + 1];
+    while (step->m == 0) step++;
+    return step;
+}
+
+/* d logit / dn, read at k. Where one class is left S(r) = C(m_R, r) omega^r, and psi is the merged chain's. */
+static const float *step_psi(const gurn_plan_view *view, int32_t i, int r, int32_t left,
+                             const gurn_suffix_tile *suffix) {
+    const gurn_step *step = &view->steps[i], *after = step_after(view, i);
+    if (!suffix) return (const float *)step->rest.psi + (step->m_rest - left);
+    if (after->m_rest == 0) return (const float *)after->own.psi + (step->m_rest - left);
+    const gurn_suffix *next = &suffix->places[r][i + 1];
+    return suffix->psi[r] + (next->begin + next->top - left);
+}
+
+/* Adds one row's gradient to log S_{i+1}: at r = n_i - k, dlogit of k. */
+static void pull_suffix(const gurn_sweep *s, const gurn_pull *g, const gurn_step_sums *sums, int32_t i, int r,
+                        int32_t left, float dlog_p, const gurn_scratch *scratch) {
+    const gurn_suffix_tile *suffix = scratch->suffix;
+    const gurn_suffix *next = &suffix->places[r][i + 1];
+    int64_t at = next->begin + next->top - left;
+    float *dlogit = scratch->pulled.wu;
+    gurn_sweep_dlogit(s, &scratch->pulled, sums, g, dlog_p, dlogit);
+    if (suffix->adjoint_sum)
+        for (int32_t k = s->low; k <= s->high; k++) suffix->adjoint_sum[at + k] += dlogit[k - s->low];
+    else
+        memcpy(suffix->adjoint[r] + at + s->low, dlogit, (size_t)(s->high - s->low + 1) * sizeof(float));
+}
+
+/* Everything summed. A function of its own: rare, and large. */
+__attribute__((noinline)) static gurn_step_sums pull_all(const gurn_sweep *s, const gurn_pull *g, bool with_extra,
+                                                         const gurn_pulled *pulled) {
+    if (with_extra) return gurn_sweep_pull(s, g, false, true, true, true, true, pulled);
+    return gurn_sweep_pull(s, g, false, true, true, false, true, pulled);
+}
+
+void GURN_NAME(mvhg_fast_backward)(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch,
+                                   double *tau) {
     const gurn_plan_view *view = job->view;
     int32_t classes = view->classes;
     const float *x_given = job->x, *dx_given = job->upstream.x, *dlog_p = job->upstream.log_p;
     bool with_extra = job->upstream.y || job->upstream.mask, with_tau = job->grad.tau != NULL,
          with_log_p = dlog_p != NULL;
     bool tau_one = job->in.tau == 1.0;
-    double inv_tau = 1.0 / job->in.tau, tail[GURN_TILE],
-           tau[GURN_TILE] = {0}; /* tail: gradient to every x of an earlier step */
+    double inv_tau = 1.0 / job->in.tau, tail[GURN_TILE]; /* gradient to every x of an earlier step */
     gurn_tile_step t;
 
     for (int r = 0; r < GURN_TILE; r++) {
@@ -369,8 +429,7 @@ static void fast_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, co
         const gurn_step *step = &view->steps[i];
         int32_t cls = job->in.order[i];
         memcpy(t.left, scratch->left + (int64_t)i * GURN_TILE, sizeof t.left);
-        if (step->m_rest > 0)
-            tile_setup(step, scratch->lambda + (int64_t)i * GURN_TILE, GURN_RELAXED_BITS(job->in.tau), &t);
+        if (step->m_rest > 0) tile_setup(step, i, GURN_RELAXED_BITS(job->in.tau), scratch, &t);
         gurn_sweep sweeps[GURN_TILE];
         int drawn = 0;
         int32_t vectors;
@@ -391,33 +450,51 @@ static void fast_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, co
             gurn_sweep s = sweeps[r];
             if (with_extra) window_extra(job, row, cls, &s, scratch->extra);
             float weight = with_log_p ? dlog_p[row] : 0.0f;
+            const float *psi = step_psi(view, i, r, t.left[r], scratch->suffix);
             gurn_pull g = {x,
                            (float)dx,
                            weight * -(float)GURN_LN2,
-                           (const float *)step->rest.psi + (step->m_rest - t.left[r]),
+                           psi,
+                           psi[x < s.low    ? s.low
+                               : x > s.high ? s.high
+                                            : x],
                            scratch->extra,
                            (float)inv_tau};
+            /* The gradient to log S; where one class is left it is known from the step's own sums. */
+            bool wants_suffix = scratch->suffix && job->grad.log_omega && step_after(view, i)->m_rest > 0;
+            const gurn_pulled *pulled = wants_suffix ? &scratch->pulled : NULL;
             gurn_step_sums sums;
-            if (with_extra || with_tau)
-                sums = gurn_sweep_pull(&s, &g, false, true, true, with_extra ? true : false, true);
+            if (pulled)
+                sums = with_extra || with_tau ? pull_all(&s, &g, with_extra, pulled)
+                       : tau_one              ? gurn_sweep_pull(&s, &g, true, true, true, false, false, pulled)
+                                              : gurn_sweep_pull(&s, &g, false, true, true, false, false, pulled);
+            else if (with_extra || with_tau)
+                sums = pull_all(&s, &g, with_extra, NULL);
             else if (!tau_one)
-                sums = gurn_sweep_pull(&s, &g, false, true, true, false, false);
+                sums = gurn_sweep_pull(&s, &g, false, true, true, false, false, NULL);
             else if (with_log_p)
-                sums = i > 0 ? gurn_sweep_pull(&s, &g, true, true, true, false, false)
-                             : gurn_sweep_pull(&s, &g, true, false, true, false, false);
+                sums = i > 0 ? gurn_sweep_pull(&s, &g, true, true, true, false, false, NULL)
+                             : gurn_sweep_pull(&s, &g, true, false, true, false, false, NULL);
             else
-                sums = i > 0 ? gurn_sweep_pull(&s, &g, true, true, false, false, false)
-                             : gurn_sweep_pull(&s, &g, true, false, false, false, false);
+                sums = i > 0 ? gurn_sweep_pull(&s, &g, true, true, false, false, false, NULL)
+                             : gurn_sweep_pull(&s, &g, true, false, false, false, false, NULL);
+            if (pulled) pull_suffix(&s, &g, &sums, i, r, t.left[r], weight, scratch);
             gurn_step_gradient grad = gurn_step_finish(sums, inv_tau, weight, 0);
             *log_omega = grad.log_omega;
             tail[r] -= grad.n;
             tau[r] += grad.tau;
         }
     }
-    finish_tile(job, b, rows, scratch, tau, shared);
 }
 
 /* ------------------------------------------------------------------------------------------------------ drivers --- */
+
+static void fast_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch,
+                               double *shared) {
+    double tau[GURN_TILE] = {0};
+    GURN_NAME(mvhg_fast_backward)(job, b, rows, scratch, tau);
+    finish_tile(job, b, rows, scratch, tau, shared);
+}
 
 static void general_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch,
                                   double *shared) {
@@ -430,17 +507,20 @@ static void general_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows,
 }
 
 static void mvhg_forward(const gurn_mvhg_job *job) {
-    if (is_general_exact(job, false)) {
-        GURN_NAME(mvhg_exact_forward)(job);
+    if (job->chain == GURN_CHAIN_EXACT) {
+        if (is_fast(job, false))
+            GURN_NAME(mvhg_suffix_forward)(job);
+        else
+            GURN_NAME(mvhg_exact_forward)(job);
         return;
     }
-    int64_t tiles = tile_count(job->in.rows);
+    int64_t tiles = gurn_tile_count(job->in.rows);
     size_t scratch_bytes = GURN_NAME(mvhg_scratch)(job, false, NULL, NULL);
     bool fast = is_fast(job, false);
 #pragma omp parallel num_threads(job->threads)
     {
         gurn_scratch scratch;
-        GURN_NAME(mvhg_scratch)(job, false, (char *)job->workspace + thread_index() * scratch_bytes, &scratch);
+        GURN_NAME(mvhg_scratch)(job, false, (char *)job->workspace + gurn_thread_index() * scratch_bytes, &scratch);
         bool shared = job->in.log_omega_stride == 0;
         if (shared) tile_lambda(job, 0, 1, scratch.lambda);
 #pragma omp for schedule(static)
@@ -449,7 +529,7 @@ static void mvhg_forward(const gurn_mvhg_job *job) {
             int rows = job->in.rows - b < GURN_TILE ? (int)(job->in.rows - b) : GURN_TILE;
             if (!shared) tile_lambda(job, b, rows, scratch.lambda);
             if (fast) {
-                fast_tile_forward(job, b, rows, &scratch);
+                GURN_NAME(mvhg_fast_forward)(job, b, rows, &scratch);
             } else {
                 for (int r = 0; r < rows; r++) {
                     gurn_general_law law = {scratch.lambda + r, GURN_TILE, NULL, NULL};
@@ -461,11 +541,14 @@ static void mvhg_forward(const gurn_mvhg_job *job) {
 }
 
 static void mvhg_backward(const gurn_mvhg_job *job) {
-    if (is_general_exact(job, true)) {
-        GURN_NAME(mvhg_exact_backward)(job);
+    if (job->chain == GURN_CHAIN_EXACT) {
+        if (is_fast(job, true))
+            GURN_NAME(mvhg_suffix_backward)(job);
+        else
+            GURN_NAME(mvhg_exact_backward)(job);
         return;
     }
-    int64_t tiles = tile_count(job->in.rows);
+    int64_t tiles = gurn_tile_count(job->in.rows);
     int32_t classes = job->view->classes;
     size_t scratch_bytes = GURN_NAME(mvhg_scratch)(job, true, NULL, NULL);
     double *partial = (double *)((char *)job->workspace + (size_t)job->threads * scratch_bytes); /* [tiles][C] */
@@ -473,7 +556,7 @@ static void mvhg_backward(const gurn_mvhg_job *job) {
 #pragma omp parallel num_threads(job->threads)
     {
         gurn_scratch scratch;
-        GURN_NAME(mvhg_scratch)(job, true, (char *)job->workspace + thread_index() * scratch_bytes, &scratch);
+        GURN_NAME(mvhg_scratch)(job, true, (char *)job->workspace + gurn_thread_index() * scratch_bytes, &scratch);
         if (shared) tile_lambda(job, 0, 1, scratch.lambda);
 #pragma omp for schedule(static)
         for (int64_t tile = 0; tile < tiles; tile++) {

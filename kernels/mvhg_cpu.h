@@ -9,11 +9,15 @@
 #define GURN_MVHG_CPU_H
 
 #include <stdbool.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #include "cpu.h"
 #include "mvhg.h"
 #include "philox_cpu.h"
 #include "simd.h"
+#include "suffix_cpu.h"
 #include "suffix_wide_cpu.h"
 
 #define GURN_L(name) v_##name
@@ -25,6 +29,13 @@
 /* Vectors of noise made at a time, unless one row needs more: as many as stay in the first-level cache. */
 #define GURN_NOISE_VECTORS 128
 
+/*
+ * What backward's sweep found at the counts of a window, from `first` of the sweep on: w, w u and p of gurn_step_sums.
+ */
+typedef struct gurn_pulled {
+    float *w, *wu, *p;
+} gurn_pulled;
+
 /* One step of a tile: where each row's support is swept, and with what. */
 typedef struct gurn_tile_step {
     int32_t left[GURN_TILE]; /* n_i: still to draw */
@@ -34,7 +45,22 @@ typedef struct gurn_tile_step {
     int32_t high[GURN_TILE];
     uint32_t reference[GURN_TILE]; /* whole bits, near the mode's cost */
     int64_t lambda[GURN_TILE];     /* fixed point */
+    gurn_support support[GURN_TILE];
+    const int32_t *rest[GURN_TILE]; /* table of the rest, read at k */
 } gurn_tile_step;
+
+/*
+ * Suffix tables of the rows of a tile (exact chain, fast path); rows may share them. Lanes beyond the rows repeat the
+ * last.
+ */
+typedef struct gurn_suffix_tile {
+    const gurn_suffix *places[GURN_TILE]; /* [C] */
+    const int32_t *rest[GURN_TILE];       /* -log2 S */
+    const float *tables[GURN_TILE];       /* backward: S */
+    const float *psi[GURN_TILE]; /* backward: d log (S(r) / C(m_R, r)) / dr - digamma(r+1) + digamma(m_R-r+1) */
+    float *adjoint[GURN_TILE];   /* backward, tables of each row: gradient to log S, zero where none has been */
+    double *adjoint_sum;         /* backward, tables shared: what the rows add to */
+} gurn_suffix_tile;
 
 /* A thread's scratch, cut from the workspace. */
 typedef struct gurn_scratch {
@@ -47,7 +73,21 @@ typedef struct gurn_scratch {
     gurn_noise_list list;                  /* of those vectors */
     float *extra;                          /* upstream of y and mask over one row's window (backward) */
     double *cost, *race, *extra64, *psi64; /* [max m + 1]: the general path */
+    gurn_suffix_tile *suffix;              /* exact chain by the fast path, else NULL */
+    gurn_pulled pulled;                    /* the same, backward */
 } gurn_scratch;
+
+GURN_FN size_t gurn_thread_index(void) {
+#ifdef _OPENMP
+    return (size_t)omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+GURN_FN size_t gurn_padded(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+
+GURN_FN int64_t gurn_tile_count(int64_t rows) { return rows / GURN_TILE + (rows % GURN_TILE != 0); }
 
 /* Bytes of a thread's scratch; and its layout at p when scratch is not NULL. */
 size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p, gurn_scratch *scratch);
@@ -73,5 +113,19 @@ void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const
 size_t GURN_NAME(mvhg_exact_bytes)(const gurn_mvhg_job *job, bool backward);
 void GURN_NAME(mvhg_exact_forward)(const gurn_mvhg_job *job);
 void GURN_NAME(mvhg_exact_backward)(const gurn_mvhg_job *job);
+
+/* Rows b .. b + rows - 1 by the fast path; scratch->lambda, or scratch->suffix, holds their law. */
+void GURN_NAME(mvhg_fast_forward)(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch);
+/*
+ * Leaves the steps' gradients to their own log omega in scratch->log_omega, adds those to log S to scratch->suffix, and
+ * tau[r].
+ */
+void GURN_NAME(mvhg_fast_backward)(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch,
+                                   double *tau);
+
+/* A call of the exact chain by the fast path (mvhg_suffix_cpu.c). */
+size_t GURN_NAME(mvhg_suffix_bytes)(const gurn_mvhg_job *job, bool backward);
+void GURN_NAME(mvhg_suffix_forward)(const gurn_mvhg_job *job);
+void GURN_NAME(mvhg_suffix_backward)(const gurn_mvhg_job *job);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * The two inner loops of the CPU path: float32, hard, generated noise. The race goes over the windows of many rows in one loop, a
- * vector of noise (two of counts) at a time, so that the end of a short window stops nothing; backward has too much to sum for that
- * and goes over the window of one row. Counts outside a window are given the ceiling cost.
+ * The two inner loops of the CPU path: float32, hard, generated noise. The race goes over the windows of many rows in
+ * one loop, a vector of noise (two of counts) at a time, so that the end of a short window stops nothing; backward has
+ * too much to sum for that and goes over the window of one row. Counts outside a window are given the ceiling cost.
  */
 #ifndef GURN_MVHG_SWEEP_H
 #define GURN_MVHG_SWEEP_H
@@ -23,7 +23,9 @@ GURN_FN uint32_t gurn_sweep_base(const gurn_sweep *s, int32_t k) {
     return gurn_linear_block(s->lambda, k) + (uint32_t)(k & 15) * s->slope + s->reference;
 }
 
-/* Costs above the reference of the counts k .. k + V_LANES - 1, k a multiple of V_LANES; the ceiling where not inside. */
+/*
+ * Costs above the reference of the counts k .. k + V_LANES - 1, k a multiple of V_LANES; the ceiling where not inside.
+ */
 GURN_FN v_i32 gurn_sweep_cost(const gurn_sweep *s, int32_t k, v_u32 linear, bool edge, v_i32 inside) {
     v_u32 cost = (v_u32)v_i32_load(s->own + k) + (v_u32)v_i32_load(s->rest + k) - linear;
     v_i32 ceiling = v_splat_i32(GURN_COST_CEILING), distance = v_min_i32((v_i32)cost, ceiling);
@@ -78,6 +80,7 @@ typedef struct gurn_pull {
     float dx;           /* gradient to the count */
     float dlog_p;       /* gradient to log_p, times -ln 2: to the cost of the relaxed winner */
     const float *psi;   /* d logit / dn at k; read when with_psi */
+    float psi_centre;   /* what is taken from it: that of x, or of a neighbour in the window, were x not a draw */
     const float *extra; /* upstream of y and mask from count `first` on; read when with_extra */
     float inv_tau;
 } gurn_pull;
@@ -90,14 +93,7 @@ typedef struct gurn_pull_sums {
 GURN_FN v_f32 v_fast_log2(v_f32 a) {
     v_u32 exponent = ((v_u32)a - 0x3F3504F3u) & 0xFF800000u;
     v_f32 f = (v_f32)((v_u32)a - exponent) - v_splat32(1.0f);
-    v_f32 p = v_splat32(-0.145810097263f);
-    p = v_fma32(p, f, v_splat32(0.234041646607f));
-    p = v_fma32(p, f, v_splat32(-0.24887708166f));
-    p = v_fma32(p, f, v_splat32(0.287098805852f));
-    p = v_fma32(p, f, v_splat32(-0.360239632894f));
-    p = v_fma32(p, f, v_splat32(0.480923238566f));
-    p = v_fma32(p, f, v_splat32(-0.721352788063f));
-    p = v_fma32(p, f, v_splat32(1.442694962f));
+    v_f32 p = v_log2_slope32(f, 1.0f);
     return v_fma32(f, p, v_to_f32((v_i32)exponent) * v_splat32(0x1p-23f));
 }
 
@@ -117,7 +113,7 @@ GURN_FN v_f32 v_fast_exp2(v_f32 a) {
 
 GURN_FN void gurn_pull_vector(const gurn_sweep *s, const gurn_pull *g, v_f32 inv_race_x, int32_t k, bool edge,
                               bool tau_one, bool with_psi, bool with_log_p, bool with_extra, bool with_tau,
-                              gurn_pull_sums *sum) {
+                              const gurn_pulled *pulled, gurn_pull_sums *sum) {
     int32_t at = k - s->first;
     v_i32 inside = (v_u32)(v_lane_index() + (k - s->low)) <= (v_u32)v_splat_i32(s->high - s->low);
     v_u32 linear = (v_u32)v_lane_index() * s->slope + gurn_sweep_base(s, k);
@@ -140,10 +136,15 @@ GURN_FN void gurn_pull_vector(const gurn_sweep *s, const gurn_pull *g, v_f32 inv
     sum->w += w;
     sum->wd += wd;
     sum->wu = v_fma32(w, u, sum->wu);
+    if (pulled) {
+        v_f32_store(pulled->w + at, w);
+        v_f32_store(pulled->wu + at, w * u);
+        if (with_log_p) v_f32_store(pulled->p + at, v_reciprocal32(growth));
+    }
     sum->wdu = v_fma32(wd, u, sum->wdu);
     v_f32 psi = v_splat32(0.0f);
     if (with_psi) {
-        psi = v_f32_load(g->psi + k) - v_splat32(g->psi[g->x]);
+        psi = v_f32_load(g->psi + k) - v_splat32(g->psi_centre);
         v_f32 wpsi = w * psi;
         sum->wpsi += wpsi;
         sum->wpsiu = v_fma32(wpsi, u, sum->wpsiu);
@@ -162,7 +163,7 @@ GURN_FN void gurn_pull_vector(const gurn_sweep *s, const gurn_pull *g, v_f32 inv
 }
 
 GURN_FN gurn_step_sums gurn_sweep_pull(const gurn_sweep *s, const gurn_pull *g, bool tau_one, bool with_psi,
-                                       bool with_log_p, bool with_extra, bool with_tau) {
+                                       bool with_log_p, bool with_extra, bool with_tau, const gurn_pulled *pulled) {
     v_f32 inv_race_x = v_splat32(1.0f);
     if (!(tau_one &&
           !with_tau)) { /* the weight of x, the winner, is made 1 (of its neighbour in the window, were x not a draw) */
@@ -176,7 +177,7 @@ GURN_FN gurn_step_sums gurn_sweep_pull(const gurn_sweep *s, const gurn_pull *g, 
     gurn_pull_sums sum = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
     int32_t k = s->first, last = s->high & -V_LANES;
 #define GURN_PULL(edge) \
-    gurn_pull_vector(s, g, inv_race_x, k, edge, tau_one, with_psi, with_log_p, with_extra, with_tau, &sum)
+    gurn_pull_vector(s, g, inv_race_x, k, edge, tau_one, with_psi, with_log_p, with_extra, with_tau, pulled, &sum)
     GURN_PULL(true);
     for (k += V_LANES; k < last; k += V_LANES) GURN_PULL(false);
     if (k == last) GURN_PULL(true);
@@ -196,6 +197,22 @@ GURN_FN gurn_step_sums gurn_sweep_pull(const gurn_sweep *s, const gurn_pull *g, 
         if (with_psi) r.ppsi = v_sum32(sum.ppsi);
     }
     return r;
+}
+
+/*
+ * dlogit of every count of a window (gurn_step_finish has the formula) from what the sweep left in `pulled`. Up to
+ * V_LANES - 1 entries of out beyond the window are overwritten.
+ */
+GURN_FN void gurn_sweep_dlogit(const gurn_sweep *s, const gurn_pulled *pulled, const gurn_step_sums *sums,
+                               const gurn_pull *g, float dlog_p, float *out) {
+    v_f32 scale = v_splat32((float)(g->inv_tau / sums->w)), mean = v_splat32((float)(sums->wu / sums->w));
+    v_f32 inv_p = v_splat32((float)(dlog_p / sums->p));
+    int32_t from = s->low - s->first;
+    for (int32_t at = from; at <= s->high - s->first; at += V_LANES) {
+        v_f32 dlogit = (v_f32_load(pulled->wu + at) - mean * v_f32_load(pulled->w + at)) * scale;
+        v_f32_store(out + (at - from), dlogit - v_f32_load(pulled->p + at) * inv_p);
+    }
+    if (g->x >= s->low && g->x <= s->high) out[g->x - s->low] += dlog_p;
 }
 
 #endif

@@ -36,6 +36,7 @@ GURN_DEVICE void gurn_group_suffix_places(const gurn_plan_view &view, const int3
         double p, q;
         s_odds_to_p(gurn_tilt_lambda(a(c), ell), &p, &q);
         s[i].lambda = gurn_suffix_lambda(a(c), ell);
+        s[i].fixed_lambda = gurn_fixed_lambda(s[i].lambda);
         s[i].mean = m(c) * p;
         s[i].variance = s[i].mean * q;
     }
@@ -51,6 +52,7 @@ GURN_DEVICE void gurn_group_suffix_places(const gurn_plan_view &view, const int3
             left += s[i].variance;
             s[i].mean_left = mean_left;
             s[i].variance_left = left;
+            s[i].share = s[i].variance / left;
         }
     }
     gurn_group_sync<LANES>();
@@ -98,7 +100,7 @@ GURN_DEVICE double gurn_suffix_entry(const gurn_suffix *s, const double *b, cons
 template <int LANES>
 GURN_DEVICE void gurn_group_suffix_fill(const gurn_plan_view &view, int32_t n, gurn_suffix *s, double *own,
                                         int64_t own_room, double *tables, int64_t table_room) {
-    int32_t total = view.steps[0].m + view.steps[0].m_rest, m_left = 0, next_place = -1;
+    int32_t total = view.steps[0].m + view.steps[0].m_rest, next_place = -1;
     int lane = (int)threadIdx.x & (LANES - 1);
     for (int32_t i = view.classes - 1; i >= 0; i--) {
         const gurn_step *step = &view.steps[i];
@@ -113,8 +115,7 @@ GURN_DEVICE void gurn_group_suffix_fill(const gurn_plan_view &view, int32_t n, g
             here.exponent = next.exponent;
             here.begin = next.begin;
         } else {
-            m_left += step->m;
-            gurn_suffix_window(&here, next_place >= 0 ? &next : NULL, m_left, total - m_left, n);
+            gurn_suffix_window(&here, next_place >= 0 ? &next : NULL, total - step->m - step->m_rest, n);
             here.begin = i * table_room;
         }
         gurn_group_sync<LANES>(); /* s[i] is read, b_i is there */

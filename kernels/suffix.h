@@ -36,6 +36,8 @@
 
 #define GURN_SUFFIX_BITS 60.0
 #define GURN_SUFFIX_GROUP 32
+/* Windows hold one number more on either side, where S has it: the slope of log S is taken from both neighbours. */
+#define GURN_SUFFIX_MARGIN 1
 /* Zeros on either side of a table: a block of lanes may straddle its ends. */
 #define GURN_SUFFIX_PAD 64
 /* Log odds are held to this (what it changes has probability 2^-100), and b_i to 2^-112 of its mode */
@@ -52,8 +54,10 @@
 /* One place of the order, under one omega and n. */
 typedef struct gurn_suffix {
     double lambda;                   /* log2 odds of a ball of the class under the tilt */
+    int64_t fixed_lambda;            /* the same in units of 2^-47 bit */
     double mean, variance;           /* of the class's own count: m p, m p q */
     double mean_left, variance_left; /* of the sum over this and all later places */
+    double share;                    /* variance / variance_left */
     double reach;                    /* how far from its mean that sum may go (suffix_lanes.h) */
     int32_t own_low, own_high;       /* counts of the class that are kept */
     int32_t low, high;               /* window of S_i */
@@ -100,7 +104,7 @@ GURN_FN int32_t gurn_suffix_own_mode(const gurn_suffix *s, int32_t m) {
  * are set. wide: T_m of plan.h. b_i is log-concave, so that the bound on it is met by bisection.
  */
 GURN_FN void gurn_suffix_own_window(gurn_suffix *s, const double *wide, int32_t m, int32_t n, double reach) {
-    int32_t most = m < n ? m : n, mode = gurn_suffix_own_mode(s, m);
+    int32_t most = m < n + GURN_SUFFIX_MARGIN ? m : n + GURN_SUFFIX_MARGIN, mode = gurn_suffix_own_mode(s, m);
     mode = mode < most ? mode : most;
     int32_t low = gurn_suffix_clamp(ceil(s->mean - reach), 0, mode);
     int32_t high = gurn_suffix_clamp(s->mean + reach, mode, most);
@@ -132,18 +136,17 @@ GURN_FN void gurn_suffix_own_window(gurn_suffix *s, const double *wide, int32_t 
 }
 
 /*
- * Window of S_i before its values are known, from its reach (this and later classes inside, earlier ones outside),
- * which holds every r that own counts and the next window lead to and that can be left to draw. next: the following
- * place that has balls; NULL at the last one, where S_i = b_i. m_left, m_before: balls of this and later classes, of
- * earlier ones. low <= high always.
+ * Window of S_i before its values are known, of the numbers that own counts and the next window lead to: what its reach
+ * allows (this and later classes inside, earlier ones outside) and what can be left to draw. next: the following place
+ * that has balls; NULL at the last one, where S_i = b_i. m_before: balls of earlier classes. low <= high always.
  */
-GURN_FN void gurn_suffix_window(gurn_suffix *s, const gurn_suffix *next, int32_t m_left, int32_t m_before, int32_t n) {
+GURN_FN void gurn_suffix_window(gurn_suffix *s, const gurn_suffix *next, int32_t m_before, int32_t n) {
     int32_t low = s->own_low + (next ? next->low : 0), high = s->own_high + (next ? next->high : 0);
-    int32_t least = n > m_before ? n - m_before : 0, most = n < m_left ? n : m_left;
+    int32_t least = n - m_before - GURN_SUFFIX_MARGIN, most = n + GURN_SUFFIX_MARGIN;
     least = least > low ? (least < high ? least : high) : low;
     most = most < high ? (most > least ? most : least) : high;
-    s->low = gurn_suffix_clamp(ceil(s->mean_left - s->reach), least, most);
-    s->high = gurn_suffix_clamp(s->mean_left + s->reach, s->low, most);
+    s->low = gurn_suffix_clamp(ceil(s->mean_left - s->reach) - GURN_SUFFIX_MARGIN, least, most);
+    s->high = gurn_suffix_clamp(s->mean_left + s->reach + GURN_SUFFIX_MARGIN, s->low, most);
     s->top = s->high;
     s->exponent = 0;
 }
@@ -159,15 +162,9 @@ GURN_FN int64_t gurn_suffix_width(double m_left, double m_before, double n_max, 
     double all = 0.25 * (m_left + m_before), inside = 0.25 * m_left, outside = 0.25 * m_before;
     double nats = gurn_suffix_nats(bits, all < n_max ? all : n_max);
     double reach = s_suffix_reach(inside < n_max ? inside : n_max, outside < n_max ? outside : n_max, nats);
-    double width = 2.0 * reach + 4.0, most = (m_left < n_max ? m_left : n_max) + 1.0;
+    double width = 2.0 * reach + 4.0 + 2.0 * GURN_SUFFIX_MARGIN;
+    double most = (m_left < n_max + GURN_SUFFIX_MARGIN ? m_left : n_max + GURN_SUFFIX_MARGIN) + 1.0;
     return (int64_t)(width < most ? width : most);
-}
-
-/*
- * Where a step begins to look for its mode: the mean of x_i given n_i, were both normal. n_i is what is left to draw.
- */
-GURN_FN double gurn_suffix_guess(const gurn_suffix *s, double left) {
-    return fma(left - s->mean_left, s->variance / s->variance_left, s->mean);
 }
 
 /*
@@ -186,6 +183,51 @@ GURN_FN gurn_support gurn_suffix_support(const gurn_suffix *s, const gurn_suffix
         at.high = at.low;
     }
     return at;
+}
+
+/* The mean of x_i given n_i, what is left to draw, were both normal: where a step begins to look for its mode. */
+GURN_FN double gurn_suffix_guess(const gurn_suffix *s, double left) {
+    return fma(left - s->mean_left, s->share, s->mean);
+}
+
+/*
+ * A count near the mode of a step, whose costs gurn_cost_fixed has from these tables: from the mean of x_i given n_i,
+ * were both normal; by bisection where that is far off.
+ */
+GURN_FN int32_t gurn_suffix_near_mode(const gurn_suffix *s, const int32_t *own, const int32_t *rest, gurn_support at,
+                                      int32_t left) {
+    int64_t lambda = s->fixed_lambda;
+    int32_t k = gurn_suffix_clamp(gurn_suffix_guess(s, left) + 0.5, at.low, at.high);
+#define GURN_FALLS(k) \
+    ((int32_t)(gurn_cost_fixed(own, rest, lambda, (k) + 1) - gurn_cost_fixed(own, rest, lambda, k)) < 0)
+    const int32_t near = 8;
+    int32_t low = at.low, high = at.high; /* the mode is among these */
+    if (k + near < high && GURN_FALLS(k + near))
+        low = k + near + 1;
+    else if (k - near > low && !GURN_FALLS(k - near - 1))
+        high = k - near - 1;
+    else
+        return k;
+    while (low < high) {
+        k = low + (high - low) / 2;
+        if (GURN_FALLS(k))
+            low = k + 1;
+        else
+            high = k;
+    }
+#undef GURN_FALLS
+    return low;
+}
+
+/*
+ * psi(r) = d logit / dn at r = n_i - k = R'(r) - digamma(r+1) + digamma(m_R-r+1), R(r) = log S(r) - log C(m_R, r)
+ * linear between whole numbers, at which R' is the central difference: with suffix_remainder (suffix_lanes.h)
+ *     psi(r) = 1/2 log (S(r+1) / S(r-1)) + remainder(m_R - r) - remainder(r),     0 < r < m_R;
+ * at 0 and m_R, where it is one-sided, it is this. step: log S(1) - log S(0), or log S(m_R) - log S(m_R - 1).
+ */
+GURN_FN double gurn_suffix_psi_end(double m_rest, double step, int at_zero) {
+    double far = gurn_digamma(m_rest + 1.0) - gurn_digamma(1.0) - GURN_LN2 * s_log2_64(m_rest);
+    return at_zero ? step + far : step - far;
 }
 
 #endif

@@ -107,6 +107,7 @@ GURN_FN bool gurn_suffix_places(const gurn_plan_view *view, const int32_t *order
     for (int32_t i = 0; i < classes; i++) {
         int32_t c = order[i];
         s[i].lambda = gurn_suffix_lambda(work->a[c], tilt.ell);
+        s[i].fixed_lambda = gurn_fixed_lambda(s[i].lambda);
         s[i].mean = work->m[c] * work->p[c];
         s[i].variance = s[i].mean * work->q[c];
         work->inside[i] = s[i].variance;
@@ -119,6 +120,7 @@ GURN_FN bool gurn_suffix_places(const gurn_plan_view *view, const int32_t *order
         left += s[i].variance;
         s[i].mean_left = mean_left;
         s[i].variance_left = work->inside[padded + i] = left;
+        s[i].share = s[i].variance / left;
     }
     for (int64_t i = classes; i < padded; i++)
         work->inside[i] = work->inside[padded + i] = work->outside[i] = work->outside[padded + i] = 0.0;
@@ -135,7 +137,7 @@ GURN_FN bool gurn_suffix_places(const gurn_plan_view *view, const int32_t *order
 /* b_i(k) in float: 2^-distance, the distance in whole units of 2^-23 bit from a reference of whole bits at the mode. */
 GURN_FN void gurn_suffix_own_f32(const gurn_suffix *s, const gurn_step *step, float *b) {
     const int32_t *own = step->own.fixed;
-    int64_t lambda = gurn_fixed_lambda(s->lambda);
+    int64_t lambda = s->fixed_lambda;
     int32_t mode = gurn_suffix_own_mode(s, step->m);
     uint32_t reference = ((uint32_t)own[mode] - gurn_linear_exact(lambda, mode)) & 0xFF800000u;
     /* gurn_linear_exact at k + lane: its block of 16 counts exactly, and slope and remainder of lambda inside it. */

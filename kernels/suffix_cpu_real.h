@@ -74,7 +74,7 @@ GURN_FN void GURN_R(gurn_suffix_fill)(const gurn_plan_view *view, int32_t n, gur
     const gurn_suffix *next = NULL;
     const GURN_REAL *next_table = NULL;
     int64_t at = 0;
-    int32_t m_left = 0, total = view->steps[0].m + view->steps[0].m_rest;
+    int32_t total = view->steps[0].m + view->steps[0].m_rest;
     int turn = 0;
     for (int32_t i = view->classes - 1; i >= 0; i--) {
         const gurn_step *step = &view->steps[i];
@@ -87,8 +87,7 @@ GURN_FN void GURN_R(gurn_suffix_fill)(const gurn_plan_view *view, int32_t n, gur
             alias->begin = next ? next->begin : 0;
             continue;
         }
-        m_left += step->m;
-        gurn_suffix_window(&s[i], next, m_left, total - m_left, n);
+        gurn_suffix_window(&s[i], next, total - step->m - step->m_rest, n);
         int32_t count = s[i].high - s[i].low + 1;
         s[i].begin = at + GURN_SUFFIX_PAD;
         if (i == 0) break;

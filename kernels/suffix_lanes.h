@@ -1,5 +1,7 @@
+/* A template over GURN_L like logmath_lanes.h, for suffix.h and suffix_cpu.h. */
+
 /*
- * Reach of the windows of suffix.h, a template over GURN_L like logmath_lanes.h: one lane is one place of the order.
+ * Reach of a window; one lane is one place of the order.
  *
  * Let the tilted sum X of independent trials (variance `inside`) and the sum Y of all others (variance `outside`) have
  * means that add up to n. Given X + Y = n, the chance that X is t or more above its mean is
@@ -22,4 +24,18 @@ GURN_FN GURN_L(f64) GURN_L(suffix_reach)(GURN_L(f64) inside, GURN_L(f64) outside
         t = GURN_L(sqrt64)(twice * GURN_L(div64)(x * y, x + y));
     }
     return t;
+}
+
+/*
+ * digamma(z+1) - 1/2 log(z (z+1)) for whole z >= 1, absolute error 5e-8 (scripts/fit_polynomials.py); finite at 0.
+ * About 1 / (6 (z + 1/2)^2).
+ */
+GURN_FN GURN_L(f32) GURN_L(suffix_remainder)(GURN_L(f32) z) {
+    GURN_L(f32) y = z + GURN_L(splat32)(0.5f), u = GURN_L(splat32)(1.0f) / (y * y);
+    GURN_L(f32) p = GURN_L(splat32)(0.00154923354091f);
+    p = GURN_L(fma32)(p, u, GURN_L(splat32)(-0.00230149796919f));
+    p = GURN_L(fma32)(p, u, GURN_L(splat32)(0.00628894712892f));
+    p = GURN_L(fma32)(p, u, GURN_L(splat32)(0.00834066853328f));
+    p = GURN_L(fma32)(p, u, GURN_L(splat32)(0.166666611211f));
+    return u * p;
 }

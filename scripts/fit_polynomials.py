@@ -79,3 +79,12 @@ show("double log2((1+s)/(1-s))/s in z = s^2, degree 7",
      *remez(atanh_over, lambda z: 1 / atanh_over(z), mp.mpf(0), smax**2, 7), True)
 show("double 2^t on [-1/2, 1/2], degree 11",
      *remez(lambda t: mp.mpf(2) ** t, lambda t: mp.mpf(2) ** -t, mp.mpf(-1) / 2, mp.mpf(1) / 2, 11), True)
+
+
+def remainder_over(u):  # (digamma(z+1) - log(z (z+1)) / 2) / u, u = 1 / (z + 1/2)^2
+    z = 1 / mp.sqrt(u) - mp.mpf(1) / 2
+    return (mp.digamma(z + 1) - mp.log(z * (z + 1)) / 2) / u
+
+
+show("float (digamma(z+1) - log(z (z+1)) / 2) / u, u = 1 / (z + 1/2)^2, z >= 1, degree 4",
+     *remez(remainder_over, lambda u: 1 / remainder_over(u), mp.mpf(10) ** -9, mp.mpf(4) / 9, 4), False)

@@ -243,7 +243,7 @@ void one_plan(Random &r, gurn_context *context) {
     options.size = r.integer(0, 3) ? sizeof options : r.word() % sizeof newer;
     if (r.integer(0, 5) == 0) newer.unknown[r.integer(0, 63)] = 1;
     options.dtype = static_cast<gurn_dtype>(r.integer(0, 2));
-    options.chain = r.integer(0, 3) ? GURN_CHAIN_MERGED : static_cast<gurn_chain>(r.integer(-1, 2));
+    options.chain = static_cast<gurn_chain>(r.integer(0, 15) ? r.integer(0, 1) : r.integer(-1, 2));
     options.order = r.integer(0, 1) ? order.data() : nullptr;
     gurn_plan *plan = reinterpret_cast<gurn_plan *>(&m);
     const int32_t classes = r.integer(0, 3)   ? 8

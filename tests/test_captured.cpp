@@ -12,7 +12,7 @@ TEST_P(Captured, DrawsAreThoseOfTheFile) {
     for (const GoldenCase &c : load_golden("captured_draws.txt")) file[c.name] = c.at("x");
     int compared = 0;
     for (const CapturedProblem &c : captured_problems()) {
-        if (c.dtype != dtype()) continue;
+        if (c.dtype != dtype() || !samples(c.problem.urn.chain)) continue;
         ASSERT_TRUE(file.count(c.name)) << c.name << " is not in the file";
         EXPECT_EQ(forward(c.problem, kX).x, file[c.name]) << c.name;
         compared++;

@@ -1,0 +1,155 @@
+/*
+ * Gradients through the suffix tables on the CPU: slopes of the interpolant of log S, and the adjoint sweep.
+ *
+ * The sweep. Let A_i(r) be the gradient to log S_i(r), that of the steps that read table i, with sum_r A_i(r) = 0. As
+ *     d log S_i(r) / d log S_{i+1}(r') = P(X_i = r - r' | sum_{j >= i} X_j = r) = b_i(r - r') S_{i+1}(r') / S_i(r),
+ *     d log S_i(r) / d log omega_i     = E[X_i | sum_{j >= i} X_j = r],
+ * with G_i(r) = A_i(r) / S_i(r), from the first table to the last (S_i taken as the plain sum, without its power of
+ * two)
+ *     A_{i+1}(r') += S_{i+1}(r') sum_k b_i(k) G_i(r' + k),
+ *     d log omega_i += sum_{r'} S_{i+1}(r') sum_k k b_i(k) G_i(r' + k).
+ * All A sum to 0, so k may be counted from anywhere: from the middle of the class, where nothing cancels. The last
+ * table is that of one class, E[X | r] = r, and need not be reached: what the two last classes get together is sum_r
+ * A_i(r) r.
+ */
+#ifndef GURN_SUFFIX_ADJOINT_CPU_H
+#define GURN_SUFFIX_ADJOINT_CPU_H
+
+#include "suffix_cpu.h"
+
+/* psi of a table (gurn_suffix_psi_end), of classes that have m_left balls, from its logarithms. */
+GURN_FN void gurn_suffix_slopes(const gurn_suffix *s, int32_t m_left, const int32_t *rest, float *psi) {
+    int32_t first = s->top - s->high, last = s->top - s->low;
+    v_f32 unit = v_splat32((float)(GURN_LN2 * 0x1p-24));
+    for (int32_t j = first; j <= last; j += V_LANES) {
+        v_f32 r = v_to_f32(v_splat_i32(s->top - j) - v_lane_index()), left = v_splat32((float)m_left) - r;
+        v_f32 rise = v_to_f32(v_i32_load(rest + j + 1) - v_i32_load(rest + j - 1));
+        v_f32_store(psi + j, v_fma32(rise, unit, v_suffix_remainder(left) - v_suffix_remainder(r)));
+    }
+    if (first == last) {
+        psi[first] = 0.0f;
+        return;
+    }
+    /* At the ends a one-sided difference: where the window ends before the support does, of what weighs nothing. */
+    double high = (double)(rest[first + 1] - rest[first]) * (GURN_LN2 * 0x1p-23);
+    double low = (double)(rest[last] - rest[last - 1]) * (GURN_LN2 * 0x1p-23);
+    psi[first] = (float)(s->high == m_left ? gurn_suffix_psi_end(m_left, high, 0) : high);
+    psi[last] = (float)(s->low == 0 ? gurn_suffix_psi_end(m_left, low, 1) : low);
+}
+
+/* Largest |a[j]|, 0 <= j < count. */
+GURN_FN float gurn_largest(const float *a, int64_t count) {
+    v_f32 most = v_splat32(0.0f);
+    int64_t j = 0;
+    for (; j + V_LANES <= count; j += V_LANES) {
+        v_f32 x = v_f32_load(a + j);
+        most = v_max32(v_max32(x, -x), most);
+    }
+    float largest = 0.0f;
+    for (int l = 0; l < V_LANES; l++) largest = most[l] > largest ? most[l] : largest;
+    for (; j < count; j++) largest = fabsf(a[j]) > largest ? fabsf(a[j]) : largest;
+    return largest;
+}
+
+/*
+ * One class of the sweep: c0[j'] = sum_k b[k] g[j' - k - shift], and c1 with k - middle for another factor, 0 <= j' <
+ * count; g is zero but from first to last. Up to 4 V_LANES - 1 entries more are written, and read beyond first and
+ * last.
+ */
+GURN_FN void gurn_suffix_correlate(const float *b, int32_t own_low, int32_t own_high, int32_t middle, const float *g,
+                                   int32_t first, int32_t last, int32_t shift, float *c0, float *c1, int32_t count) {
+    for (int32_t j = 0; j < count; j += 4 * V_LANES) {
+        int32_t from = j - shift - last, to = j + 4 * V_LANES - 1 - shift - first;
+        from = from > own_low ? from : own_low;
+        to = to < own_high ? to : own_high;
+        v_f32 sum0[4], sum1[4];
+        for (int u = 0; u < 4; u++) sum0[u] = sum1[u] = v_splat32(0.0f);
+        for (int32_t k = from; k <= to; k++) {
+            const float *at = g + j - k - shift;
+            float weight = b[k - own_low];
+            v_f32 weight0 = v_splat32(weight), weight1 = v_splat32(weight * (float)(k - middle));
+            for (int u = 0; u < 4; u++) {
+                v_f32 a = v_f32_load(at + u * V_LANES);
+                sum0[u] = v_fma32(weight0, a, sum0[u]);
+                sum1[u] = v_fma32(weight1, a, sum1[u]);
+            }
+        }
+        for (int u = 0; u < 4; u++) {
+            v_f32_store(c0 + j + u * V_LANES, sum0[u]);
+            v_f32_store(c1 + j + u * V_LANES, sum1[u]);
+        }
+    }
+}
+
+/* Scratch of a sweep, each as long as the longest table with its pads. */
+typedef struct gurn_suffix_sweep {
+    float *g, *c0, *c1, *carry;
+} gurn_suffix_sweep;
+
+/*
+ * The adjoint sweep of one row's tables (or of all rows', if they share them). s, tables: as gurn_suffix_fill_f32 left
+ * them with keep; adjoint: A, laid out as the tables, `entries` in all, zero where nothing was added. Adds to
+ * log_omega[i * stride].
+ *
+ * A is scaled by a power of two to at most 1, and G held to 2^90 of it: entries of S_i below 2^-90 of its largest,
+ * where a weight is below 2^-26 of the winner's even at tau = 2, send nothing on. So nothing overflows.
+ */
+GURN_FN void gurn_suffix_sweep_back(const gurn_plan_view *view, const gurn_suffix *s, const float *tables,
+                                    const float *adjoint, int64_t entries, const gurn_suffix_work *work,
+                                    const gurn_suffix_sweep *scratch, double *log_omega, int64_t stride) {
+    float largest = gurn_largest(adjoint, entries);
+    if (largest == 0.0f) return;
+    int32_t exponent = (int32_t)(s_bits32(largest) >> 23) - 127;
+    exponent = exponent < -125 ? -125 : exponent > 125 ? 125 : exponent;
+    float scale = gurn_power_of_two_f32(-exponent), unscale = gurn_power_of_two_f32(exponent);
+    const float top = gurn_power_of_two_f32(-GURN_SUFFIX_EXPONENT);
+    float *carry = scratch->carry + GURN_SUFFIX_PAD, *g = scratch->g + GURN_SUFFIX_PAD;
+    bool carried = false;
+    int32_t i = 1;
+    while (view->steps[i].m == 0) i++;
+    while (view->steps[i].m_rest > 0) {
+        int32_t next = i + 1;
+        while (view->steps[next].m == 0) next++;
+        const gurn_suffix *here = &s[i], *after = &s[next];
+        bool last = view->steps[next].m_rest == 0;
+        int32_t middle = gurn_suffix_clamp(here->mean, here->own_low, here->own_high);
+        int32_t first = here->top - here->high, end = here->top - here->low;
+        /* G, and what the last two classes get together. */
+        v_f32 together = v_splat32(0.0f), floor = v_splat32(0x1p20f), zero = v_splat32(0.0f);
+        int32_t centre = gurn_suffix_clamp(here->mean_left, here->low, here->high);
+        for (int32_t j = first - GURN_SUFFIX_PAD; j < first; j++) g[j] = 0.0f;
+        for (int32_t j = first; j <= end; j += V_LANES) {
+            v_f32 a = v_f32_load(adjoint + here->begin + j) * v_splat32(scale);
+            if (carried) a += v_f32_load(carry + j);
+            v_f32 table = v_f32_load(tables + here->begin + j);
+            v_i32 held = (table >= floor) & ((v_lane_index() + v_splat_i32(j)) <= v_splat_i32(end));
+            a = v_select32(held, a, zero);
+            v_f32 r = v_to_f32(v_splat_i32(here->top - j - centre) - v_lane_index());
+            together = v_fma32(a, r, together);
+            v_f32_store(g + j, v_select32(held, a / (table * v_splat32(top)), zero));
+        }
+        for (int32_t j = end + 1; j <= end + GURN_SUFFIX_PAD; j++) g[j] = 0.0f;
+
+        int32_t count = after->top - after->low + 1, begin = after->top - after->high;
+        gurn_suffix_own_f32(here, &view->steps[i], work->b);
+        gurn_suffix_correlate(work->b, here->own_low, here->own_high, middle, g, first, end, after->top - here->top,
+                              scratch->c0, scratch->c1, count);
+        v_f32 own = v_splat32(0.0f);
+        v_f32 factor = v_splat32(gurn_power_of_two_f32(-GURN_SUFFIX_EXPONENT - here->exponent));
+        for (int32_t j = begin; j < count; j += V_LANES) {
+            v_i32 inside = (v_lane_index() + v_splat_i32(j)) < v_splat_i32(count);
+            v_f32 t = v_select32(inside, v_f32_load(tables + after->begin + j) * factor, zero);
+            v_f32 c1 = v_select32(inside, v_f32_load(scratch->c1 + j), zero);
+            v_f32 c0 = v_select32(inside, v_f32_load(scratch->c0 + j), zero);
+            own = v_fma32(t, c1, own);
+            v_f32_store(carry + j, t * c0);
+        }
+        double mine = (double)v_sum32(own) * unscale;
+        log_omega[i * stride] += mine;
+        if (last) log_omega[next * stride] += (double)v_sum32(together) * unscale - mine;
+        carried = true;
+        i = next;
+    }
+}
+
+#endif
