@@ -171,12 +171,12 @@ Answer run_forward(gurn_context *context, const Target &t, const Problem &p, int
 }
 
 Gradient run_backward(gurn_context *context, const Target &t, const Problem &p, const std::vector<double> &x,
-                      const Incoming &incoming) {
+                      const Incoming &incoming, bool want_tau) {
     Prepared call(context, t, p);
     const size_t rows = static_cast<size_t>(p.rows), C = p.urn.classes();
     const RealArray x_in(t.device, t.dtype, x), dx(t.device, t.dtype, incoming.x), dy(t.device, t.dtype, incoming.y),
         dmask(t.device, t.dtype, incoming.mask), dlog_p(t.device, t.dtype, incoming.log_p),
-        log_omega(t.device, t.dtype, p.shared() ? C : rows * C), tau(t.device, t.dtype, rows);
+        log_omega(t.device, t.dtype, p.shared() ? C : rows * C), tau(t.device, t.dtype, rows, want_tau);
     const DeviceBytes workspace(t.device, call.backward_bytes);
     gurn_mvhg_upstream up = GURN_MVHG_UPSTREAM_INIT;
     up.x = dx.data();

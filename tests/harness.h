@@ -83,7 +83,7 @@ struct Incoming { /* upstream gradients, shaped as Answer; empty = NULL */
 };
 
 struct Gradient {
-    std::vector<double> log_omega, tau; /* [rows][C] or [C]; [rows] */
+    std::vector<double> log_omega, tau; /* [rows][C] or [C]; [rows], or empty when not wanted */
     bool operator==(const Gradient &other) const;
 };
 
@@ -104,7 +104,7 @@ Plan make_plan(gurn_context *context, const oracle::Urn &urn, int n_max, gurn_dt
 
 Answer run_forward(gurn_context *context, const Target &target, const Problem &problem, int want = kAll);
 Gradient run_backward(gurn_context *context, const Target &target, const Problem &problem, const std::vector<double> &x,
-                      const Incoming &incoming);
+                      const Incoming &incoming, bool want_tau = true);
 
 /* -------------------------------------------------------------------------------------------------- the fixture --- */
 
@@ -132,8 +132,9 @@ protected:
     Answer forward(const Problem &problem, int want = kAll) {
         return run_forward(context(), GetParam(), problem, want);
     }
-    Gradient backward(const Problem &problem, const std::vector<double> &x, const Incoming &incoming) {
-        return run_backward(context(), GetParam(), problem, x, incoming);
+    Gradient backward(const Problem &problem, const std::vector<double> &x, const Incoming &incoming,
+                      bool want_tau = true) {
+        return run_backward(context(), GetParam(), problem, x, incoming, want_tau);
     }
 
 private:

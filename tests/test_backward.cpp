@@ -41,6 +41,7 @@ void BackwardTest::expect_gradient(const Problem &p, const std::vector<double> &
             ASSERT_TRUE(std::fabs(got - sum[c]) <= limit[c])
                 << got << " for " << sum[c] << " within " << limit[c] << ", row " << b << " class " << c;
         }
+        if (g.tau.empty()) continue;
         const double tau_limit = 2 * bounds.tau + 8 * epsilon() * (1 + std::fabs(want.tau));
         ASSERT_TRUE(std::fabs(g.tau[b] - want.tau) <= tau_limit)
             << g.tau[b] << " for " << want.tau << " within " << tau_limit << ", row " << b << " tau";
@@ -57,17 +58,20 @@ void BackwardTest::agrees(Chain chain, bool soft) {
             if (noise == GURN_NOISE_GIVEN) p.gumbel = random_gumbel(p, 6);
             const std::vector<double> x = forward(p, kX).x;
             const Incoming all = random_incoming(p, 9);
-            for (int part = 0; part < 5; part++) { /* each upstream gradient alone, and all of them */
+            for (int part = 0; part < 6; part++) { /* each upstream gradient alone, all of them, and x with log_p */
                 SCOPED_TRACE(named.name + ", noise kind " + std::to_string(noise) + ", upstream " +
                              std::to_string(part));
-                if (part < 4 && (noise != GURN_NOISE_PHILOX || !chosen())) continue;
+                if (part != 4 && (noise != GURN_NOISE_PHILOX || !chosen())) continue;
                 Incoming incoming;
-                if (part == 0 || part == 4) incoming.x = all.x;
+                if (part == 0 || part >= 4) incoming.x = all.x;
                 if (part == 1 || part == 4) incoming.y = all.y;
                 if (part == 2 || part == 4) incoming.mask = all.mask;
-                if (part == 3 || part == 4) incoming.log_p = all.log_p;
-                expect_gradient(p, x, incoming, backward(p, x, incoming));
-                if (HasFatalFailure()) return;
+                if (part == 3 || part >= 4) incoming.log_p = all.log_p;
+                for (const bool want_tau : {true, false}) { /* what is not asked for need not be summed */
+                    if (!want_tau && !chosen()) continue;
+                    expect_gradient(p, x, incoming, backward(p, x, incoming, want_tau));
+                    if (HasFatalFailure()) return;
+                }
             }
         }
     }

@@ -183,7 +183,8 @@ TEST_P(Cuda, WideRowsAgreeWithFloat64) {
             incoming.y.clear();
             incoming.mask.clear();
         }
-        const Gradient want = run_backward(other.get(), reference, p, a.x, incoming), got = backward(p, a.x, incoming);
+        const Gradient want = run_backward(other.get(), reference, p, a.x, incoming),
+                       got = backward(p, a.x, incoming, everything);
         for (size_t i = 0; i < want.log_omega.size(); i++)
             ASSERT_TRUE(std::fabs(got.log_omega[i] - want.log_omega[i]) <= 2e-5 * 2 * 317 * 660)
                 << got.log_omega[i] << " for " << want.log_omega[i];
@@ -196,6 +197,40 @@ TEST_P(Cuda, WideRowsAgreeWithFloat64) {
                 << a.log_p[b] << " for " << wide.log_p[b];
         }
         EXPECT_GE(compared, p.rows / 2);
+    }
+}
+
+/* The host can not look at x: a row whose x forward never gave has NaN gradients, and the other rows theirs. */
+TEST_P(Cuda, CountsThatForwardNeverGave) {
+    for (const double tau : {1.0, 0.7, 5.0}) { /* each kernel of backward; in float64 the general one */
+        Problem p = ordinary(18);
+        p.rows = 37; /* the last warp is not full */
+        p.log_omega.resize(37 * 3);
+        p.tau = tau;
+        const std::vector<double> x = forward(p, kX).x;
+        Incoming incoming = random_incoming(p, 19);
+        if (tau == 1.0) {
+            incoming.y.clear();
+            incoming.mask.clear();
+        }
+        const bool with_tau = tau != 1.0;
+        const Gradient good = backward(p, x, incoming, with_tau);
+        for (const double bad :
+             {double(NAN), double(INFINITY), -1.0, 1e9, x[3 * 5 + 1] + (x[3 * 5 + 1] < 40 ? 1 : -1)}) {
+            SCOPED_TRACE(testing::Message() << "tau " << tau << ", x " << bad);
+            std::vector<double> spoiled = x;
+            spoiled[3 * 5 + 1] = bad;
+            const Gradient g = backward(p, spoiled, incoming, with_tau);
+            for (int64_t b = 0; b < p.rows; b++) {
+                EXPECT_TRUE(!with_tau || std::isnan(g.tau[b]) == (b == 5)) << "row " << b;
+                for (int c = 0; c < 3; c++) {
+                    if (b == 5)
+                        EXPECT_TRUE(std::isnan(g.log_omega[3 * b + c]));
+                    else
+                        EXPECT_EQ(g.log_omega[3 * b + c], good.log_omega[3 * b + c]) << "row " << b;
+                }
+            }
+        }
     }
 }
 
