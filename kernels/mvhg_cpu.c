@@ -87,33 +87,6 @@ static size_t mvhg_bytes(const gurn_mvhg_job *job, int backward) {
 }
 
 /*
- * lambda[C][GURN_TILE] of `rows` rows from row b on; lanes beyond the rows repeat the last. Places are walked from last
- * to first.
- */
-static void tile_lambda(const gurn_mvhg_job *job, int64_t b, int rows, double *lambda) {
-    const gurn_plan_view *view = job->view;
-    v_f64 rest[GURN_TILE / V_HALF];
-    for (int v = 0; v < GURN_TILE / V_HALF; v++) rest[v] = v_splat64(-INFINITY);
-    for (int32_t i = view->classes - 1; i >= 0; i--) {
-        const gurn_step *step = &view->steps[i];
-        double log2_omega[GURN_TILE];
-        for (int r = 0; r < GURN_TILE; r++)
-            log2_omega[r] = gurn_real(job->in.log_omega, job->dtype,
-                                      (b + (r < rows ? r : rows - 1)) * job->in.log_omega_stride + job->in.order[i]) *
-                            GURN_LOG2E;
-        for (int v = 0; v < GURN_TILE / V_HALF; v++) {
-            v_f64 own = v_f64_load(log2_omega + v * V_HALF), value = v_splat64(0.0);
-            if (step->m_rest > 0) value = v_merged_lambda(own, rest[v], step->log2_m_rest);
-            if (step->m > 0 && i > 0) { /* what is before place 0 needs no rest */
-                v_f64 mine = own + v_splat64(step->log2_m);
-                rest[v] = step->m_rest > 0 ? v_log2_add(rest[v], mine) : mine;
-            }
-            v_f64_store(lambda + (int64_t)i * GURN_TILE + v * V_HALF, value);
-        }
-    }
-}
-
-/*
  * Support, tables and lambda of every row of a tile at one step, and the root of the mode; left is set. Merged chain.
  */
 static void merged_law(const gurn_step *step, const double *lambda, gurn_tile_step *t, double *root) {
@@ -522,12 +495,12 @@ static void mvhg_forward(const gurn_mvhg_job *job) {
         gurn_scratch scratch;
         GURN_NAME(mvhg_scratch)(job, false, (char *)job->workspace + gurn_thread_index() * scratch_bytes, &scratch);
         bool shared = job->in.log_omega_stride == 0;
-        if (shared) tile_lambda(job, 0, 1, scratch.lambda);
+        if (shared) gurn_tile_lambda(job->view, &job->in, job->dtype, 0, 1, scratch.lambda);
 #pragma omp for schedule(static)
         for (int64_t tile = 0; tile < tiles; tile++) {
             int64_t b = tile * GURN_TILE;
             int rows = job->in.rows - b < GURN_TILE ? (int)(job->in.rows - b) : GURN_TILE;
-            if (!shared) tile_lambda(job, b, rows, scratch.lambda);
+            if (!shared) gurn_tile_lambda(job->view, &job->in, job->dtype, b, rows, scratch.lambda);
             if (fast) {
                 GURN_NAME(mvhg_fast_forward)(job, b, rows, &scratch);
             } else {
@@ -557,12 +530,12 @@ static void mvhg_backward(const gurn_mvhg_job *job) {
     {
         gurn_scratch scratch;
         GURN_NAME(mvhg_scratch)(job, true, (char *)job->workspace + gurn_thread_index() * scratch_bytes, &scratch);
-        if (shared) tile_lambda(job, 0, 1, scratch.lambda);
+        if (shared) gurn_tile_lambda(job->view, &job->in, job->dtype, 0, 1, scratch.lambda);
 #pragma omp for schedule(static)
         for (int64_t tile = 0; tile < tiles; tile++) {
             int64_t b = tile * GURN_TILE;
             int rows = job->in.rows - b < GURN_TILE ? (int)(job->in.rows - b) : GURN_TILE;
-            if (!shared) tile_lambda(job, b, rows, scratch.lambda);
+            if (!shared) gurn_tile_lambda(job->view, &job->in, job->dtype, b, rows, scratch.lambda);
             (fast ? fast_tile_backward : general_tile_backward)(job, b, rows, &scratch,
                                                                 shared ? partial + tile * classes : NULL);
         }

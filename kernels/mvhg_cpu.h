@@ -128,4 +128,31 @@ size_t GURN_NAME(mvhg_suffix_bytes)(const gurn_mvhg_job *job, bool backward);
 void GURN_NAME(mvhg_suffix_forward)(const gurn_mvhg_job *job);
 void GURN_NAME(mvhg_suffix_backward)(const gurn_mvhg_job *job);
 
+/*
+ * lambda[C][GURN_TILE] of `rows` rows from row b on; lanes beyond the rows repeat the last. Places are walked from last
+ * to first.
+ */
+GURN_FN void gurn_tile_lambda(const gurn_plan_view *view, const gurn_mvhg_inputs *in, gurn_dtype dtype, int64_t b,
+                              int rows, double *lambda) {
+    v_f64 rest[GURN_TILE / V_HALF];
+    for (int v = 0; v < GURN_TILE / V_HALF; v++) rest[v] = v_splat64(-INFINITY);
+    for (int32_t i = view->classes - 1; i >= 0; i--) {
+        const gurn_step *step = &view->steps[i];
+        double log2_omega[GURN_TILE];
+        for (int r = 0; r < GURN_TILE; r++)
+            log2_omega[r] =
+                gurn_real(in->log_omega, dtype, (b + (r < rows ? r : rows - 1)) * in->log_omega_stride + in->order[i]) *
+                GURN_LOG2E;
+        for (int v = 0; v < GURN_TILE / V_HALF; v++) {
+            v_f64 own = v_f64_load(log2_omega + v * V_HALF), value = v_splat64(0.0);
+            if (step->m_rest > 0) value = v_merged_lambda(own, rest[v], step->log2_m_rest);
+            if (step->m > 0 && i > 0) { /* what is before place 0 needs no rest */
+                v_f64 mine = own + v_splat64(step->log2_m);
+                rest[v] = step->m_rest > 0 ? v_log2_add(rest[v], mine) : mine;
+            }
+            v_f64_store(lambda + (int64_t)i * GURN_TILE + v * V_HALF, value);
+        }
+    }
+}
+
 #endif

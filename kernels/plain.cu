@@ -5,9 +5,10 @@
  * omega): a thread a row. Nothing is read but the row's parameters and, of the merged chain, its log odds (mvhg.cu), 8 bytes
  * a step.
  *
- * By tables (the other rows of the exact chain). Where omega and n are shared: one block makes the tables, a thread each
- * fills one table of running sums, and a thread a row looks its draws up, all in memory that stays in the cache. Else a
- * warp a row makes its tables, in a part of the workspace that it uses again for its next row, and one lane draws.
+ * By tables. Where omega and n are shared, one block makes the suffix tables of the exact chain, a thread each fills one
+ * table of running sums (of either chain, when there are rows enough), and a thread a row looks its draws up, all in memory
+ * that stays in the cache. Else a warp a row makes its suffix tables, in a part of the workspace that it uses again for its
+ * next row, and one lane draws.
  *
  * Everything is decided by the arithmetic of the shared headers in one thread's order, so that the counts are those of the
  * CPU. Rows that only the device can see to be bad get -1.
@@ -19,6 +20,12 @@
 #define PLAIN_WARPS 4                    /* rows of a block that makes tables for each of its rows */
 #define PLAIN_SETS 2048                  /* rows that are worked on at a time with tables of their own, at most */
 #define PLAIN_BYTES ((int64_t)256 << 20) /* and what all their tables may take, unless one set takes more */
+
+typedef enum plain_made {
+    PLAIN_NOTHING,
+    PLAIN_SUFFIX, /* suffix tables, and where running sums are */
+    PLAIN_SUMS    /* by recurrence: where running sums are */
+} plain_made;
 
 /* One call, as its kernels see it. */
 typedef struct plain_work {
@@ -36,7 +43,7 @@ typedef struct plain_work {
     double bits; /* of the windows */
     int32_t *x;
     gurn_plain_tables tables; /* shared */
-    int32_t *state;           /* shared: 1 when the tables were made */
+    int32_t *state;           /* shared: what plain_build has made, a plain_made */
     char *sets;               /* not shared: [set_count] tables of set_bytes */
     gurn_plain_shape shape;
     int64_t set_bytes, set_count, table_room;
@@ -130,6 +137,7 @@ GURN_DEVICE plain_law plain_law_of(const plain_work &w, int64_t b) {
 /* Every row that needs no tables. */
 __global__ void __launch_bounds__(GURN_BLOCK) plain_recurrence(const __grid_constant__ plain_work w) {
     int32_t classes = w.view.classes;
+    if (w.state && *w.state != PLAIN_NOTHING) return;
     for (int64_t b = (int64_t)blockIdx.x * GURN_BLOCK + threadIdx.x; b < w.rows; b += (int64_t)gridDim.x * GURN_BLOCK) {
         plain_law law = plain_law_of(w, b);
         if (law.kind == PLAIN_TABLES) continue;
@@ -157,7 +165,8 @@ __global__ void __launch_bounds__(GURN_BLOCK) plain_recurrence(const __grid_cons
 }
 
 /* Draws a row from tables that are there. */
-GURN_DEVICE void plain_draw_row(const plain_work &w, const gurn_plain_tables &t, int64_t b, int32_t n) {
+GURN_DEVICE void plain_draw_row(const plain_work &w, const gurn_plain_tables &t, int64_t b, int32_t n,
+                                bool recurrence) {
     plain_uniforms u = plain_uniforms_of(w.noise, b);
     int32_t left = n, classes = w.view.classes;
     for (int32_t i = 0; i < classes; i++) {
@@ -165,43 +174,54 @@ GURN_DEVICE void plain_draw_row(const plain_work &w, const gurn_plain_tables &t,
         int32_t k = step->m > 0 ? left : 0;
         if (step->m_rest > 0) {
             double uniform = plain_uniform(&u, GURN_PLAIN_CHAIN_TAG, i);
-            k = t.shape.list_room ? gurn_plain_look_up(&t, step, i, left, uniform)
-                                  : gurn_plain_walk(&t, step, i, left, uniform);
+            k = gurn_plain_draw(&t, step, i, left, uniform, recurrence);
         }
         w.x[b * classes + w.order[i]] = k;
         left -= k;
     }
 }
 
-/* The tables that all rows share, by one block. */
+/* What all rows share, by one block. */
 __global__ void __launch_bounds__(GURN_WIDE, 1) plain_build(const __grid_constant__ plain_work w) {
     plain_law law = plain_law_of(w, 0);
-    if (threadIdx.x == 0) *w.state = law.kind == PLAIN_TABLES;
-    if (law.kind != PLAIN_TABLES) return;
     const gurn_plain_tables &t = w.tables;
-    gurn_group_suffix_places<GURN_WIDE>(w.view, w.order, w.log_omega, w.dtype, 0, law.n, w.bits, t.place);
-    gurn_group_suffix_fill<GURN_WIDE>(w.view, law.n, t.place, t.own, t.shape.own_room, t.suffix, w.table_room);
-    for (int32_t i = (int32_t)threadIdx.x; t.shape.list_room && i < w.view.classes; i += GURN_WIDE)
-        if (w.view.steps[i].m_rest > 0) gurn_plain_place_lists(&t, i, law.n);
+    int32_t thread = (int32_t)threadIdx.x, total = w.view.steps[0].m + w.view.steps[0].m_rest;
+    plain_made made = law.kind == PLAIN_TABLES ? PLAIN_SUFFIX : PLAIN_NOTHING;
+    if (law.kind == PLAIN_RECURRENCE && t.shape.list_room && law.n > 0 && law.n < total) made = PLAIN_SUMS;
+    if (thread == 0) *w.state = made;
+    if (made == PLAIN_SUFFIX) {
+        gurn_group_suffix_places<GURN_WIDE>(w.view, w.order, w.log_omega, w.dtype, 0, law.n, w.bits, t.place);
+        gurn_group_suffix_fill<GURN_WIDE>(w.view, law.n, t.place, t.own, t.shape.own_room, t.suffix, w.table_room);
+        for (int32_t i = thread; t.shape.list_room && i < w.view.classes; i += GURN_WIDE)
+            if (w.view.steps[i].m_rest > 0) gurn_plain_place_tables(&t, i, law.n);
+    }
+    if (made == PLAIN_SUMS) {
+        for (int32_t i = thread; i < w.view.classes; i += GURN_WIDE)
+            t.lambda[i] = w.merged ? w.lambda[i] : i == law.first ? law.lambda : 0.0;
+        __syncthreads();
+        if (thread == 0) gurn_plain_place_recurrences(&t, w.view.steps, law.n);
+    }
 }
 
 /* Running sums, of one n_i of a place by one thread: those of place 0 first. */
 __global__ void __launch_bounds__(GURN_BLOCK) plain_fill(const __grid_constant__ plain_work w) {
-    if (!*w.state) return;
+    int32_t made = *w.state;
+    if (made == PLAIN_NOTHING) return;
     const gurn_plain_tables &t = w.tables;
     for (int64_t number = (int64_t)blockIdx.x * GURN_BLOCK + threadIdx.x; number < t.shape.list_count;
          number += (int64_t)gridDim.x * GURN_BLOCK) {
         int32_t i = number == 0 ? 0 : 1 + (int32_t)((number - 1) / t.shape.list_room);
         if (w.view.steps[i].m_rest == 0) continue;
         int32_t left = t.lists[i].low + (number == 0 ? 0 : (int32_t)((number - 1) % t.shape.list_room));
-        if (left <= t.lists[i].high) gurn_plain_fill_list(&t, &w.view.steps[i], i, left);
+        if (left <= t.lists[i].high) gurn_plain_fill_list(&t, &w.view.steps[i], i, left, made == PLAIN_SUMS);
     }
 }
 
 __global__ void __launch_bounds__(GURN_BLOCK) plain_shared(const __grid_constant__ plain_work w) {
-    if (!*w.state) return;
+    int32_t made = *w.state;
+    if (made == PLAIN_NOTHING) return;
     for (int64_t b = (int64_t)blockIdx.x * GURN_BLOCK + threadIdx.x; b < w.rows; b += (int64_t)gridDim.x * GURN_BLOCK)
-        plain_draw_row(w, w.tables, b, w.n);
+        plain_draw_row(w, w.tables, b, w.n, made == PLAIN_SUMS);
 }
 
 /* Rows with omega or n of their own, a warp each. */
@@ -216,7 +236,7 @@ __global__ void __launch_bounds__(PLAIN_WARPS *GURN_WARP) plain_rows(const __gri
         gurn_group_suffix_places<GURN_WARP>(w.view, w.order, w.log_omega, w.dtype, b * w.stride, law.n, w.bits,
                                             t.place);
         gurn_group_suffix_fill<GURN_WARP>(w.view, law.n, t.place, t.own, t.shape.own_room, t.suffix, w.table_room);
-        if (gurn_lane() == 0) plain_draw_row(w, t, b, law.n);
+        if (gurn_lane() == 0) plain_draw_row(w, t, b, law.n, false);
         __syncwarp();
     }
 }
@@ -236,15 +256,18 @@ static size_t lay_out(const gurn_plain_job *job, plain_work *w) {
     if (w->merged) {
         w->lambda_rows = job->in.log_omega_stride == 0 ? 1 : rows;
         w->lambda = (double *)gurn_plain_take(p, &at, (size_t)(classes * w->lambda_rows) * sizeof(double));
-        return at;
     }
     /* Every width grows with the sizes that it is computed from (suffix_lanes.h): these bound those of all places. */
     w->bits = gurn_suffix_bits((int32_t)classes, 0.0);
-    double total = job->total;
-    int64_t own = gurn_suffix_width(job->max_m, total, job->n_max, w->bits);
-    w->table_room = gurn_suffix_width(total, total, job->n_max, w->bits);
-    w->shape = gurn_plain_shape_of((int32_t)classes, own, classes * w->table_room, total, job->n_max,
-                                   job->in.n_rows != NULL, one_set(job) ? rows : 1);
+    double total = job->total, most = job->max_m < job->n_max ? job->max_m : job->n_max;
+    int64_t own = gurn_plain_recurrence_room(0.25 * most, most), of_tables = 0;
+    if (!w->merged) {
+        of_tables = gurn_suffix_width(job->max_m, total, job->n_max, w->bits);
+        w->table_room = gurn_suffix_width(total, total, job->n_max, w->bits);
+    }
+    w->shape = gurn_plain_shape_of((int32_t)classes, own > of_tables ? own : of_tables, classes * w->table_room, total,
+                                   job->n_max, job->in.n_rows != NULL, one_set(job) ? rows : 1);
+    if (w->merged && !w->shape.list_room) return at;
     if (one_set(job)) {
         w->state = (int32_t *)gurn_plain_take(p, &at, sizeof(int32_t));
         char *here = p ? p + at : NULL;
@@ -286,20 +309,20 @@ cudaError_t gurn_cuda_plain_launch(const gurn_plain_job *job, cudaStream_t strea
         GURN_MUST(gurn_cuda_log_odds(w.view, w.order, in->log_omega, job->dtype, in->log_omega_stride, w.lambda_rows,
                                      const_cast<double *>(w.lambda), stream));
     cudaLaunchConfig_t rows = gurn_launch_rows(w.rows, GURN_BLOCK, GURN_BLOCK, stream);
+    if (w.state) {
+        cudaLaunchConfig_t build = gurn_launch_rows(1, 1, GURN_WIDE, stream);
+        GURN_MUST(cudaLaunchKernelEx(&build, plain_build, w));
+        if (w.shape.list_room) {
+            cudaLaunchConfig_t fill = gurn_launch_rows(w.shape.list_count, GURN_BLOCK, GURN_BLOCK, stream);
+            GURN_MUST(cudaLaunchKernelEx(&fill, plain_fill, w));
+        }
+        GURN_MUST(cudaLaunchKernelEx(&rows, plain_shared, w));
+    }
     GURN_MUST(cudaLaunchKernelEx(&rows, plain_recurrence, w));
-    if (w.merged) return cudaSuccess;
-    if (!one_set(job)) {
+    if (w.sets) {
         cudaLaunchConfig_t sets = gurn_launch_rows(w.set_count, PLAIN_WARPS, PLAIN_WARPS * GURN_WARP, stream);
         GURN_MUST(cudaLaunchKernelEx(&sets, plain_rows, w));
-        return cudaSuccess;
     }
-    cudaLaunchConfig_t build = gurn_launch_rows(1, 1, GURN_WIDE, stream);
-    GURN_MUST(cudaLaunchKernelEx(&build, plain_build, w));
-    if (w.shape.list_room) {
-        cudaLaunchConfig_t fill = gurn_launch_rows(w.shape.list_count, GURN_BLOCK, GURN_BLOCK, stream);
-        GURN_MUST(cudaLaunchKernelEx(&fill, plain_fill, w));
-    }
-    GURN_MUST(cudaLaunchKernelEx(&rows, plain_shared, w));
     return cudaSuccess;
 }
 

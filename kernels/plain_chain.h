@@ -1,13 +1,14 @@
 /*
- * Plain draws of the exact chain ([MVHG] Eq. 1; DESIGN 1.1): from the suffix tables (suffix.h), in double, of one row of omega and one n.
- * Classes are named by their place in the order. The last place that has balls, the taker, takes what is left; a place before it that is
- * left with n_i balls has
- *     P(k) proportional to b_i(k) S_{i+1}(n_i - k),
- * two tables read at k, and the running sums of plain.h go over the counts that both have.
+ * Plain draws of a chain, from tables of one row of omega and one n. Classes are named by their place in the order. The last place that
+ * has balls, the taker, takes what is left.
  *
- * Running sums in tables. When many rows share omega and n, the running sums are put into tables, one for each place and n_i within
- * GURN_PLAIN_LIST_SIGMA standard deviations of its mean, with a guide into it for equal parts of u. A row that is further out has its
- * sums formed in passing, like all rows of other calls: the draw is the same.
+ * The exact chain ([MVHG] Eq. 1; DESIGN 1.1) has suffix tables (suffix.h), in double: a place that is left with n_i balls has
+ *     P(k) proportional to b_i(k) S_{i+1}(n_i - k),
+ * two tables read at k, and the running sums of plain.h go over the counts that both have. A chain by recurrence needs no tables.
+ *
+ * Running sums in tables. When many rows share omega and n, the running sums of either kind of chain are put into tables, one for each
+ * place and n_i within GURN_PLAIN_LIST_SIGMA standard deviations of its mean, with a guide into it for equal parts of u. A row that is
+ * further out has its sums formed in passing, like all rows of other calls: the draw is the same.
  */
 #ifndef GURN_PLAIN_CHAIN_H
 #define GURN_PLAIN_CHAIN_H
@@ -29,7 +30,7 @@ typedef struct gurn_plain_lists {
 
 typedef struct gurn_plain_head {
     double total;
-    int32_t mode, above; /* how many counts are listed above the mode */
+    int32_t mode, above; /* above: how many counts are listed above the mode; -1: nothing is listed */
 } gurn_plain_head;
 
 /* Sizes of a row's tables, from what the host knows. In elements. */
@@ -49,6 +50,7 @@ typedef struct gurn_plain_tables {
     gurn_plain_lists *lists; /* [C] */
     double *own;             /* [C][own_room]: b_i, from own_low on */
     double *suffix;          /* S_i, as place says */
+    double *lambda;          /* [C]: base-2 log odds of the steps of a chain by recurrence */
     gurn_plain_head *head;   /* [list_count] */
     double *list;            /* running sums: room for [list_count][own_room] */
     uint16_t *guide;         /* where the search for u begins: room for [list_count][buckets] */
@@ -64,7 +66,18 @@ GURN_FN int32_t gurn_plain_buckets(int64_t sums) {
 }
 
 /*
- * own: most entries of a b_i; table_room: of all S_i; total: all balls; n: largest of any row, or a range from 0 to there if n_varies;
+ * Most running sums of a step by recurrence, of variance V, whose support has `most` counts. Its law is that of a sum of independent
+ * trials (the polynomial of its weights has real roots), so that beyond nats / 3 + sqrt(nats^2 / 9 + 2 nats V) from the mean there is
+ * less than 2 e^-nats (Bernstein), while the mode has 1 / sqrt(1 + 12 V) at least (moments.h).
+ */
+GURN_FN int64_t gurn_plain_recurrence_room(double variance, double most) {
+    double nats = gurn_suffix_nats(-s_log2_64(GURN_PLAIN_TINY) + 2.0, variance), third = nats / 3.0;
+    double room = 2.0 * (third + sqrt(fma(third, third, 2.0 * nats * variance))) + 6.0;
+    return (int64_t)(room < most + 1.0 ? room : most + 1.0);
+}
+
+/*
+ * own: most entries of a b_i, or running sums of a step; table_room: of all S_i; total: all balls; n: largest of any row, or a range from 0 to there if n_varies;
  * rows: how many share the tables.
  */
 GURN_FN gurn_plain_shape gurn_plain_shape_of(int32_t classes, int64_t own, int64_t table_room, double total, double n,
@@ -99,6 +112,7 @@ GURN_FN size_t gurn_plain_cut(gurn_plain_tables *t, gurn_plain_shape s, char *p)
     t->lists = (gurn_plain_lists *)gurn_plain_take(p, &at, classes * sizeof *t->lists);
     t->own = (double *)gurn_plain_take(p, &at, classes * own * sizeof(double));
     t->suffix = (double *)gurn_plain_take(p, &at, (size_t)s.table_room * sizeof(double));
+    t->lambda = (double *)gurn_plain_take(p, &at, classes * sizeof(double));
     t->head = (gurn_plain_head *)gurn_plain_take(p, &at, lists * sizeof *t->head);
     t->list = (double *)gurn_plain_take(p, &at, lists * own * sizeof(double));
     t->guide = (uint16_t *)gurn_plain_take(p, &at, lists * (size_t)s.buckets * sizeof *t->guide);
@@ -159,57 +173,124 @@ GURN_FN int32_t gurn_plain_walk(const gurn_plain_tables *t, const gurn_step *ste
 
 /* ------------------------------------------------------------------------------------------------ running sums --- */
 
-/* Which n_i of a place before the taker have running sums, and where. */
-GURN_FN void gurn_plain_place_lists(const gurn_plain_tables *t, int32_t i, int32_t n) {
-    const gurn_suffix *here = &t->place[i];
+/* The running sums of a place are for n_i = low..high, as far as there is room. */
+GURN_FN void gurn_plain_place_list(const gurn_plain_tables *t, int32_t i, int32_t low, int32_t high, int64_t stride) {
     gurn_plain_lists *lists = &t->lists[i];
-    double all = t->place[0].variance_left, left = here->variance_left, before = all - left;
-    double reach = gurn_plain_list_reach(before > 0.0 ? before * left / all : 0.0);
     int32_t room = i == 0 ? 1 : t->shape.list_room;
-    lists->low = i == 0 ? n : gurn_suffix_clamp(ceil(here->mean_left - reach), here->low, here->high);
-    lists->high = i == 0 ? n : here->high;
-    if (lists->high > lists->low + room - 1) lists->high = lists->low + room - 1;
-    lists->stride = here->own_high - here->own_low + 1;
+    lists->low = low;
+    lists->high = high > low + room - 1 ? low + room - 1 : high;
+    lists->stride = (int32_t)(stride < t->shape.own_room ? stride : t->shape.own_room);
     lists->buckets = gurn_plain_buckets(lists->stride);
     lists->head_at = i == 0 ? 0 : 1 + (int64_t)(i - 1) * room;
     lists->list_at = lists->head_at * t->shape.own_room;
     lists->guide_at = lists->head_at * t->shape.buckets;
 }
 
-/* Fills the running sums of one n_i, in the order of the counts, and for every part of u which of them may be the first above it. */
-GURN_FN void gurn_plain_fill_list(const gurn_plain_tables *t, const gurn_step *step, int32_t i, int32_t left) {
-    const gurn_plain_lists *lists = &t->lists[i];
-    int64_t at = left - lists->low;
-    gurn_plain_counts c = gurn_plain_counts_of(t, step, i, left);
-    gurn_plain_head head;
-    double *list = t->list + lists->list_at + at * lists->stride, sum = 0.0;
+/* Those of a place before the taker, of the exact chain. */
+GURN_FN void gurn_plain_place_tables(const gurn_plain_tables *t, int32_t i, int32_t n) {
+    const gurn_suffix *here = &t->place[i];
+    double all = t->place[0].variance_left, left = here->variance_left, before = all - left;
+    double reach = gurn_plain_list_reach(before > 0.0 ? before * left / all : 0.0);
+    int32_t low = i == 0 ? n : gurn_suffix_clamp(ceil(here->mean_left - reach), here->low, here->high);
+    gurn_plain_place_list(t, i, low, i == 0 ? n : here->high, here->own_high - here->own_low + 1);
+}
+
+/* The running sums of a step by recurrence: how many, and how many of them *above the mode; 0 when there is no room for them. */
+GURN_FN int32_t gurn_plain_list_recurrence(const gurn_step *step, int32_t left, double lambda, int32_t room,
+                                           double *list, int32_t *mode, int32_t *above) {
+    double m = step->m, rest = step->m_rest, k = s_plain_mode(m, rest, left, lambda), k_rest = rest - left + k;
+    s_plain_side up = {m - k, left - k, k, k_rest, s_exp2_64(lambda)};
+    s_plain_side down = {k, k_rest, m - k, left - k, s_exp2_64(-lambda)};
+    double sum = 1.0;
+    int32_t count = 1;
+    list[0] = sum;
+    for (double w = s_plain_next(&up, 1.0); w > 0.0 && count < room; w = s_plain_next(&up, w)) list[count++] = sum += w;
+    *above = count - 1;
+    for (double w = s_plain_next(&down, 1.0); w > 0.0 && count < room; w = s_plain_next(&down, w))
+        list[count++] = sum += w;
+    *mode = (int32_t)k;
+    return count < room || room > (m < left ? m : left) ? count : 0; /* as many as the whole support are all of it */
+}
+
+/*
+ * Those of all places of a chain by recurrence, t->lambda being set. n_i is followed as though it were normal: its mean by the steps'
+ * modes, and with s = d mode / d n_i and v the variance of the step, its variance to (1 - s)^2 var + v. Which n_i have running
+ * sums decides nothing.
+ */
+GURN_FN void gurn_plain_place_recurrences(const gurn_plain_tables *t, const gurn_step *steps, int32_t n) {
+    double mean = n, variance = 0.0;
+    for (int32_t i = 0; i < t->shape.classes && steps[i].m_rest > 0; i++) {
+        double m = steps[i].m, rest = steps[i].m_rest, lambda = t->lambda[i], reach = gurn_plain_list_reach(variance);
+        int32_t most = n < m + rest ? n : (int32_t)(m + rest), at = gurn_suffix_clamp(mean + 0.5, 0, most);
+        int32_t low = gurn_suffix_clamp(ceil(mean - reach), 0, most), high = gurn_suffix_clamp(mean + reach, 0, most);
+        if (m == 0.0) { /* draws nothing */
+            gurn_plain_place_list(t, i, 1, 0, 1);
+            continue;
+        }
+        double slope = s_mode_root(m, rest, at + 0.5, lambda) - s_mode_root(m, rest, at - 0.5, lambda);
+        double k = s_plain_mode(m, rest, at, lambda), r = at - k;
+        double own = 1.0 / (1.0 / (k + 0.5) + 1.0 / (m - k + 0.5) + 1.0 / (r + 0.5) + 1.0 / (rest - r + 0.5));
+        gurn_plain_place_list(t, i, i == 0 ? n : low, high, gurn_plain_recurrence_room(own, m < most ? m : most));
+        variance = fma((1.0 - slope) * (1.0 - slope), variance, own);
+        if (!(variance < n)) variance = n;
+        mean = mean - k > 0.0 ? mean - k : 0.0;
+    }
+}
+
+/* The guide of running sums that are there, and their head. */
+GURN_FN void gurn_plain_finish_list(const gurn_plain_tables *t, const gurn_plain_lists *lists, int64_t at, int32_t mode,
+                                    int32_t above, int32_t count) {
+    const double *list = t->list + lists->list_at + at * lists->stride;
     uint16_t *guide = t->guide + lists->guide_at + at * lists->buckets;
-    int32_t count = 0;
-    for (int32_t j = 0; j <= c.above; j++) list[count++] = sum += gurn_plain_weight(&c, j);
-    for (int32_t j = 1; j <= c.below; j++) list[count++] = sum += gurn_plain_weight(&c, -j);
-    head.total = sum;
-    head.mode = c.mode;
-    head.above = c.above;
-    t->head[lists->head_at + at] = head;
+    gurn_plain_head head = {count > 0 ? list[count - 1] : 0.0, mode, count > 0 ? above : -1};
     double part = 1.0 / lists->buckets; /* a power of two */
-    for (int32_t g = 0, j = 0; g < lists->buckets; g++) {
-        while (!((double)g * part * sum < list[j])) j++;
+    t->head[lists->head_at + at] = head;
+    for (int32_t g = 0, j = 0; g < lists->buckets && count > 0; g++) {
+        while (!((double)g * part * head.total < list[j])) j++;
         guide[g] = (uint16_t)j;
     }
 }
 
-/* The same draw as gurn_plain_walk, with running sums where there are some. u >= g / buckets makes u total >= (g / buckets) total. */
-GURN_FN int32_t gurn_plain_look_up(const gurn_plain_tables *t, const gurn_step *step, int32_t i, int32_t left,
-                                   double u) {
+/* Fills the running sums of one n_i, in the order of the counts, and for every part of u which of them may be the first above it. */
+GURN_FN void gurn_plain_fill_list(const gurn_plain_tables *t, const gurn_step *step, int32_t i, int32_t left,
+                                  bool recurrence) {
     const gurn_plain_lists *lists = &t->lists[i];
-    if (left < lists->low || left > lists->high) return gurn_plain_walk(t, step, i, left, u);
+    int64_t at = left - lists->low;
+    double *list = t->list + lists->list_at + at * lists->stride, sum = 0.0;
+    int32_t mode, above, count = 0;
+    if (recurrence) {
+        count = gurn_plain_list_recurrence(step, left, t->lambda[i], lists->stride, list, &mode, &above);
+    } else {
+        gurn_plain_counts c = gurn_plain_counts_of(t, step, i, left);
+        mode = c.mode;
+        above = c.above;
+        for (int32_t j = 0; j <= c.above; j++) list[count++] = sum += gurn_plain_weight(&c, j);
+        for (int32_t j = 1; j <= c.below; j++) list[count++] = sum += gurn_plain_weight(&c, -j);
+    }
+    gurn_plain_finish_list(t, lists, at, mode, above, count);
+}
+
+/* Draws a count where n_i has running sums: -1 where it has none. u >= g / buckets makes u total >= (g / buckets) total. */
+GURN_FN int32_t gurn_plain_look_up(const gurn_plain_tables *t, int32_t i, int32_t left, double u) {
+    const gurn_plain_lists *lists = &t->lists[i];
+    if (left < lists->low || left > lists->high) return -1;
     int64_t at = left - lists->low;
     gurn_plain_head head = t->head[lists->head_at + at];
+    if (head.above < 0) return -1;
     const double *list = t->list + lists->list_at + at * lists->stride;
     double target = u * head.total;
     int32_t j = t->guide[lists->guide_at + at * lists->buckets + (int32_t)(u * lists->buckets)];
     while (!(target < list[j])) j++;
     return j <= head.above ? head.mode + j : head.mode - (j - head.above);
+}
+
+/* The same draw of a place before the taker, whether there are running sums or not. */
+GURN_FN int32_t gurn_plain_draw(const gurn_plain_tables *t, const gurn_step *step, int32_t i, int32_t left, double u,
+                                bool recurrence) {
+    int32_t k = step->m == 0 ? 0 : t->shape.list_room ? gurn_plain_look_up(t, i, left, u) : -1;
+    if (k >= 0) return k;
+    return recurrence ? (int32_t)s_plain_count(step->m, step->m_rest, left, t->lambda[i], u)
+                      : gurn_plain_walk(t, step, i, left, u);
 }
 
 #endif

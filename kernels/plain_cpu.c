@@ -12,17 +12,15 @@
 #include <omp.h>
 #endif
 
-#include "cpu.h"
-#include "philox_cpu.h"
+#include "mvhg_cpu.h"
 #include "plain_chain.h"
 #include "suffix_cpu.h"
 
 #define GURN_L(name) v_##name
-#include "mvhg_lanes.h"
 #include "plain_lanes.h"
 #undef GURN_L
 
-#define TILE 16
+#define TILE GURN_TILE
 #define VECTORS (TILE / V_HALF)
 
 static size_t thread_index(void) {
@@ -113,31 +111,37 @@ static bool one_set(const gurn_plain_job *job) { return job->in.log_omega_stride
 
 static double window_bits(const gurn_plain_job *job) { return gurn_suffix_bits(job->view->classes, 0.0); }
 
+static bool is_merged(const gurn_plain_job *job) { return job->chain == GURN_CHAIN_MERGED; }
+
 static gurn_plain_shape tables_shape(const gurn_plain_job *job) {
-    gurn_suffix_capacity room = gurn_suffix_measure(job->view, job->n_max, window_bits(job));
-    return gurn_plain_shape_of(job->view->classes, room.own, room.entries, job->total, job->n_max,
-                               job->in.n_rows != NULL, one_set(job) ? job->in.rows : 1);
+    gurn_suffix_capacity room = {0, 0, 0};
+    if (!is_merged(job)) room = gurn_suffix_measure(job->view, job->n_max, window_bits(job));
+    double most = job->max_m < job->n_max ? job->max_m : job->n_max;
+    int64_t own = gurn_plain_recurrence_room(0.25 * most, most);
+    return gurn_plain_shape_of(job->view->classes, own > room.own ? own : room.own, room.entries, job->total,
+                               job->n_max, job->in.n_rows != NULL, one_set(job) ? job->in.rows : 1);
 }
 
-/* A thread's own part; the merged chain has no tables, and no shape. */
+/* A thread's own part. */
 static size_t cut_scratch(const gurn_plain_job *job, const gurn_plain_shape *shape, char *p, scratch *s) {
     size_t at = 0;
     s->lambda = (double *)gurn_plain_take(p, &at, (size_t)job->view->classes * TILE * sizeof(double));
-    if (!shape) return at;
+    if (is_merged(job)) return at;
     char *work =
         gurn_plain_take(p, &at, gurn_suffix_cut(&s->work, job->view->classes, shape->own_room, sizeof(double), NULL));
     gurn_suffix_cut(&s->work, job->view->classes, shape->own_room, sizeof(double), work);
     return at;
 }
 
-/* Workspace: scratch of every thread, then the tables: one set, or one a thread. */
+/* Workspace: scratch of every thread, then the tables: one set, or one a thread, or none (merged chain, no running sums). */
+static size_t set_count(const gurn_plain_job *job, const gurn_plain_shape *shape) {
+    return one_set(job) ? (!is_merged(job) || shape->list_room) : is_merged(job) ? 0 : (size_t)job->threads;
+}
 size_t GURN_NAME(plain_bytes)(const gurn_plain_job *job) {
     scratch s;
-    size_t threads = (size_t)job->threads;
-    if (job->chain == GURN_CHAIN_MERGED) return threads * cut_scratch(job, NULL, NULL, &s);
     gurn_plain_shape shape = tables_shape(job);
-    return threads * cut_scratch(job, &shape, NULL, &s) +
-           (one_set(job) ? 1 : threads) * gurn_plain_cut(&s.tables, shape, NULL);
+    return (size_t)job->threads * cut_scratch(job, &shape, NULL, &s) +
+           set_count(job, &shape) * gurn_plain_cut(&s.tables, shape, NULL);
 }
 
 static void open_scratch(const gurn_plain_job *job, const gurn_plain_shape *shape, scratch *s) {
@@ -149,10 +153,11 @@ static void open_scratch(const gurn_plain_job *job, const gurn_plain_shape *shap
     s->taker = 0;
     for (int32_t i = 0; i < job->view->classes; i++)
         if (job->view->steps[i].m > 0) s->taker = i;
-    if (!shape) return;
-    size_t set = gurn_plain_cut(&s->tables, *shape, NULL);
-    gurn_plain_cut(&s->tables, *shape, p + (size_t)job->threads * each + (one_set(job) ? 0 : index * set));
-    gurn_suffix_sizes(job->view, &s->work);
+    if (set_count(job, shape) > 0) {
+        size_t set = gurn_plain_cut(&s->tables, *shape, NULL);
+        gurn_plain_cut(&s->tables, *shape, p + (size_t)job->threads * each + (one_set(job) ? 0 : index * set));
+    }
+    if (!is_merged(job)) gurn_suffix_sizes(job->view, &s->work);
 }
 
 /* --------------------------------------------------------------------------------- chain: by recurrence or by tables --- */
@@ -184,28 +189,6 @@ static bool by_recurrence(const gurn_plain_job *job, const scratch *s, int64_t b
     }
     *lambda = gurn_plain_lambda(own - rest);
     return true;
-}
-
-/* lambda[C][TILE] of the merged chain, for the tile at row b; lanes beyond the rows repeat the last. */
-static void merged_lambda(const gurn_plain_job *job, int64_t b, int rows, double *lambda) {
-    const gurn_plan_view *view = job->view;
-    v_f64 rest[VECTORS];
-    for (int v = 0; v < VECTORS; v++) rest[v] = v_splat64(0.0);
-    for (int32_t i = view->classes - 1; i >= 0; i--) {
-        const gurn_step *step = &view->steps[i];
-        double log2_omega[TILE];
-        for (int r = 0; r < TILE; r++)
-            log2_omega[r] = row_log_omega(job, b + (r < rows ? r : rows - 1), i) * GURN_LOG2E;
-        for (int v = 0; v < VECTORS; v++) {
-            v_f64 own = v_f64_load(log2_omega + v * V_HALF), value = v_splat64(0.0);
-            if (step->m_rest > 0) value = v_merged_lambda(own, rest[v], step->log2_m_rest);
-            if (step->m > 0 && i > 0) {
-                v_f64 mine = own + v_splat64(step->log2_m);
-                rest[v] = step->m_rest > 0 ? v_log2_add(rest[v], mine) : mine;
-            }
-            v_f64_store(lambda + (int64_t)i * TILE + v * V_HALF, value);
-        }
-    }
 }
 
 /* Draws the tile's rows by recurrence and writes those that `write` has. */
@@ -243,22 +226,23 @@ static void build_tables(const gurn_plain_job *job, scratch *s, int64_t b, int32
     gurn_suffix_fill_f64(view, n, t->place, s->work.b64, t->suffix, 0, true, NULL);
     for (int32_t i = 0; i < s->taker; i++) {
         gurn_suffix_own_f64(&t->place[i], &view->steps[i], t->own + i * t->shape.own_room);
-        if (t->shape.list_room) gurn_plain_place_lists(t, i, n);
+        if (t->shape.list_room) gurn_plain_place_tables(t, i, n);
     }
     s->tables_n = n;
 }
 
 /* Running sums: numbered from place 1 on, those of place 0 last. */
 static int64_t list_numbers(const scratch *s) { return (int64_t)(s->taker - 1) * s->tables.shape.list_room + 1; }
-static void fill_list_of(const gurn_plain_job *job, const scratch *s, int32_t n, int64_t number) {
+static void fill_list_of(const gurn_plain_job *job, const scratch *s, int32_t n, int64_t number, bool recurrence) {
     int32_t room = s->tables.shape.list_room, i = 1 + (int32_t)(number / room), left;
     if (i == s->taker) i = 0;
     left = i == 0 ? n : s->tables.lists[i].low + (int32_t)(number % room);
-    if (left <= s->tables.lists[i].high) gurn_plain_fill_list(&s->tables, &job->view->steps[i], i, left);
+    if (left <= s->tables.lists[i].high) gurn_plain_fill_list(&s->tables, &job->view->steps[i], i, left, recurrence);
 }
 
 /* Draws rows first..last - 1 of the tile at row b, all of them with the tables at hand. */
-GURN_FN void draw_by_tables(const gurn_plain_job *job, const scratch *s, int64_t b, int first, int last, int32_t n) {
+GURN_FN void draw_by_tables(const gurn_plain_job *job, const scratch *s, int64_t b, int first, int last, int32_t n,
+                            bool recurrence) {
     const gurn_plan_view *view = job->view;
     const gurn_plain_tables *t = &s->tables;
     int32_t left[TILE];
@@ -269,9 +253,7 @@ GURN_FN void draw_by_tables(const gurn_plain_job *job, const scratch *s, int64_t
         if (i % 2 == 0 && i < s->taker) tile_uniforms(&s->noise, GURN_PLAIN_CHAIN_TAG, i / 2, b, u);
         for (int r = first; r < last; r++) {
             int32_t k = i == s->taker ? left[r] : 0;
-            if (i < s->taker)
-                k = (t->shape.list_room ? gurn_plain_look_up : gurn_plain_walk)(t, &view->steps[i], i, left[r],
-                                                                                u[i % 2][r]);
+            if (i < s->taker) k = gurn_plain_draw(t, &view->steps[i], i, left[r], u[i % 2][r], recurrence);
             x[(int64_t)r * view->classes] = k;
             left[r] -= k;
         }
@@ -310,64 +292,67 @@ static void exact_tile(const gurn_plain_job *job, scratch *s, int64_t b, int row
             continue;
         }
         if (job->in.log_omega_stride != 0 || s->tables_n != n) build_tables(job, s, b + r, n);
-        draw_by_tables(job, s, b, r, r + 1, n);
+        draw_by_tables(job, s, b, r, r + 1, n, false);
     }
 }
 
-static void draw_merged(const gurn_plain_job *job) {
-    int64_t tiles = job->in.rows / TILE + (job->in.rows % TILE != 0);
-#pragma omp parallel num_threads(job->threads)
-    {
-        scratch s;
-        open_scratch(job, NULL, &s);
-        bool shared = job->in.log_omega_stride == 0;
-        if (shared) merged_lambda(job, 0, 1, s.lambda);
-#pragma omp for schedule(static)
-        for (int64_t tile = 0; tile < tiles; tile++) {
-            int rows = tile_rows(job->in.rows, tile * TILE);
-            if (!shared) merged_lambda(job, tile * TILE, rows, s.lambda);
-            draw_by_recurrence(job, &s, tile * TILE, rows, ~0u);
-        }
+/*
+ * Where omega is shared, its steps' log odds go to s->lambda, for all rows of a tile, and to the tables: true; unless the chain is
+ * the exact one and has no such steps.
+ */
+static bool shared_recurrence(const gurn_plain_job *job, const scratch *s) {
+    int32_t first;
+    double lambda;
+    if (is_merged(job)) {
+        gurn_tile_lambda(job->view, &job->in, job->dtype, 0, 1, s->lambda);
+        return true;
     }
+    if (!by_recurrence(job, s, 0, &first, &lambda)) return false;
+    for (int r = 0; r < TILE; r++) set_lambda(job, s, r, first, lambda);
+    return true;
 }
 
-static void draw_exact(const gurn_plain_job *job) {
+/* What rows that share omega and n share: suffix tables, or log odds; and where running sums are. */
+static void build_shared(const gurn_plain_job *job, scratch *s, bool recurrence) {
+    if (!recurrence) {
+        build_tables(job, s, 0, job->in.n);
+        return;
+    }
+    for (int32_t i = 0; i < job->view->classes; i++) s->tables.lambda[i] = s->lambda[(int64_t)i * TILE];
+    gurn_plain_place_recurrences(&s->tables, job->view->steps, job->in.n);
+}
+
+void GURN_NAME(plain_draw)(const gurn_plain_job *job) {
     int64_t tiles = job->in.rows / TILE + (job->in.rows % TILE != 0);
-    bool shared = job->in.log_omega_stride == 0, one = one_set(job);
+    bool shared = job->in.log_omega_stride == 0;
+    int32_t n = job->in.n;
     gurn_plain_shape shape = tables_shape(job);
 #pragma omp parallel num_threads(job->threads)
     {
         scratch s;
         open_scratch(job, &shape, &s);
-        int32_t first = 0, n = job->in.n;
-        double lambda = 0.0;
-        bool recurrence = shared && by_recurrence(job, &s, 0, &first, &lambda);
-        bool tables = one && !recurrence && n > 0 && n < job->total;
-        for (int r = 0; r < TILE && recurrence; r++) set_lambda(job, &s, r, first, lambda);
+        bool recurrence = shared && shared_recurrence(job, &s);
+        bool tables = one_set(job) && n > 0 && n < job->total && (!recurrence || shape.list_room > 0);
         if (tables) {
 #pragma omp single
-            build_tables(job, &s, 0, n);
+            build_shared(job, &s, recurrence);
             int64_t lists = shape.list_room ? list_numbers(&s) : 0;
 #pragma omp for schedule(dynamic, 8)
-            for (int64_t number = 0; number < lists; number++) fill_list_of(job, &s, n, number);
+            for (int64_t number = 0; number < lists; number++) fill_list_of(job, &s, n, number, recurrence);
         }
 #pragma omp for schedule(static)
         for (int64_t tile = 0; tile < tiles; tile++) {
             int64_t b = tile * TILE;
             int rows = tile_rows(job->in.rows, b);
-            if (recurrence)
-                draw_by_recurrence(job, &s, b, rows, ~0u);
+            if (is_merged(job) && !shared) gurn_tile_lambda(job->view, &job->in, job->dtype, b, rows, s.lambda);
+            if (tables && recurrence)
+                draw_by_tables(job, &s, b, 0, rows, n, true);
             else if (tables)
-                draw_by_tables(job, &s, b, 0, rows, n);
+                draw_by_tables(job, &s, b, 0, rows, n, false);
+            else if (recurrence || is_merged(job))
+                draw_by_recurrence(job, &s, b, rows, ~0u);
             else
                 exact_tile(job, &s, b, rows);
         }
     }
-}
-
-void GURN_NAME(plain_draw)(const gurn_plain_job *job) {
-    if (job->chain == GURN_CHAIN_MERGED)
-        draw_merged(job);
-    else
-        draw_exact(job);
 }

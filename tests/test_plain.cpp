@@ -347,6 +347,7 @@ TEST_P(PlainDraws, LayoutAndSplit) {
         for (Problem p : {urn_of({200, 200, 200}, {1, 0, 2}, 180, {0, 1.5, 0.125}, chain),
                           urn_of(std::vector<int>(10, 256), {}, 256, kTen, chain),
                           urn_of({31, 0, 32, 33, 64}, {4, 2, 1, 0, 3}, 70, {0.5, 0, -0.5, 1, -1}, chain),
+                          urn_of(std::vector<int>(10, 256), {}, 256, repeated({0.5}, 10), chain),
                           urn_of({4, 3, 4}, {}, 6, {1.5, -0.25, -0.25}, chain)}) {
             p.rows = emulated() ? 300 : 3000;
             p.seed = 9;
