@@ -434,11 +434,17 @@ GURN_API gurn_status gurn_mvhg_mode(gurn_context *context, const gurn_plan *plan
  * double arithmetic in a fixed order: x has the same bits on every device and instruction set, whatever the number of threads or the
  * split of a batch, and whether log omega (or n) is given once or for every row.
  *
- * Probabilities are right to 1e-11 relative; counts whose probabilities sum to less than 2^-52 may never be drawn.
+ * Probabilities are right to 1e-11 relative up to a million balls, to 1e-9 always; counts whose probabilities sum to less than 2^-52
+ * may never be drawn.
+ *
+ * Cost. Rows that share log omega and n share tables, and in large batches a draw takes a few nanoseconds a step. Where log omega or n
+ * differ by row, the exact chain makes the tables of each row anew (on a CPU: unless log omega is shared and n that of the row before),
+ * which costs as much as hundreds of draws; the merged chain, and rows whose omega are all equal or all but the first, need none.
  */
 
 /*
- * Bytes of workspace of gurn_mvhg_draw. Of inputs rows, log_omega_stride, n and whether n_rows is NULL matter.
+ * Bytes of workspace of gurn_mvhg_draw. Of inputs rows, log_omega_stride, n and whether n_rows is NULL matter. O(C sqrt n) for each set
+ * of tables (one, or on a CPU one a thread, on a GPU 256 MiB of them at most, or one), and 64 MiB at most for what large batches share.
  * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_ROWS, GURN_INVALID_LOG_OMEGA (stride), GURN_INVALID_N, GURN_UNSUPPORTED.
  */
 GURN_API gurn_status gurn_mvhg_draw_workspace(gurn_context *context, const gurn_plan *plan,

@@ -108,10 +108,51 @@ static void forward_and_backward(void) {
     gurn_context_destroy(context);
 }
 
+static void plain_draws(void) {
+    enum {
+        ROWS = 50,
+        CLASSES = 3
+    };
+    static int32_t x[ROWS][CLASSES], k[ROWS];
+    static const int32_t m[CLASSES] = {10, 20, 5}, m1 = 10, m2 = 25, n = 20;
+    static const float log_omega[CLASSES] = {0.0f, 1.0f, 0.5f};
+    gurn_context_options options = GURN_CONTEXT_OPTIONS_INIT;
+    gurn_mvhg_inputs in = GURN_MVHG_INPUTS_INIT;
+    gurn_hypergeometric_inputs univariate = GURN_HYPERGEOMETRIC_INPUTS_INIT;
+    gurn_context *context = NULL;
+    gurn_plan *plan = NULL;
+    size_t bytes = 0;
+    options.device = GURN_DEVICE_CPU;
+    CHECK(gurn_context_create(&options, &context) == GURN_SUCCESS);
+    CHECK(gurn_plan_create(context, CLASSES, m, n, NULL, &plan) == GURN_SUCCESS);
+    in.rows = ROWS;
+    in.log_omega = log_omega;
+    in.n = n;
+    CHECK(gurn_mvhg_draw_workspace(context, plan, &in, &bytes) == GURN_SUCCESS);
+    void *workspace = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+    CHECK(gurn_mvhg_draw(context, plan, &in, x[0], workspace, bytes) == GURN_SUCCESS);
+    univariate.rows = ROWS;
+    univariate.m1 = &m1; /* strides of 0: one urn for all rows */
+    univariate.m2 = &m2;
+    univariate.n = &n;
+    CHECK(gurn_hypergeometric_draw(context, &univariate, k) == GURN_SUCCESS);
+    int differ = 0;
+    for (int b = 0; b < ROWS; b++) {
+        CHECK(x[b][0] + x[b][1] + x[b][2] == n);
+        CHECK(k[b] >= 0 && k[b] <= m1);
+        differ += k[b] != k[0];
+    }
+    CHECK(differ > 0);
+    free(workspace);
+    gurn_plan_destroy(plan);
+    gurn_context_destroy(context);
+}
+
 int main(void) {
     statuses_have_names();
     contexts();
     forward_and_backward();
+    plain_draws();
     if (failures == 0) printf("ok\n");
     return failures != 0;
 }
