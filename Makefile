@@ -44,8 +44,9 @@ bench: configure-cpu
 
 # PEERS_ARGS: bench/peers/peers.py --help. PYTHON: one that has NumPy, and the peers in Python.
 PYTHON ?= $(firstword $(wildcard .venv/bin/python) python3)
+# The target named gumbelurn is the program's file: the library is asked for by its own.
 peers: configure-cpu
-	cmake --build --preset cpu -j $(JOBS) --target gumbelurn
+	cmake --build --preset cpu -j $(JOBS) --target libgumbelurn.so
 	$(PYTHON) bench/peers/peers.py --library build/cpu/libgumbelurn.so $(PEERS_ARGS)
 
 install:
