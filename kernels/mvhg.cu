@@ -206,6 +206,7 @@ typedef struct gurn_space {
     int32_t *order;
     void *x;
     double *step, *partial;
+    char *rooms;
     size_t bytes;
 } gurn_space;
 static gurn_space space_of(const gurn_mvhg_job *job, bool backward) {
@@ -221,8 +222,11 @@ static gurn_space space_of(const gurn_mvhg_job *job, bool backward) {
     s.order = (int32_t *)cut(classes * sizeof *s.order);
     if (!backward && job->in.relaxation == GURN_HARD) s.x = cut(rows * classes * real_size);
     if (backward) s.step = (double *)cut(rows * classes * sizeof *s.step);
+    bool exact = job->chain == GURN_CHAIN_EXACT;
+    int64_t blocks = exact ? gurn_cuda_exact_groups(job, backward) : gurn_blocks_of(job->in.rows, GURN_BLOCK);
     if (backward && job->in.log_omega_stride == 0)
-        s.partial = (double *)cut((size_t)gurn_blocks_of(job->in.rows, GURN_BLOCK) * classes * sizeof *s.partial);
+        s.partial = (double *)cut((size_t)blocks * classes * sizeof *s.partial);
+    if (exact) s.rooms = (char *)cut(gurn_cuda_exact_rooms(job, backward));
     return s;
 }
 
@@ -262,6 +266,8 @@ cudaError_t gurn_cuda_begin(const gurn_mvhg_job *job, bool backward, cudaStream_
     w->order = job->plan_order ? job->view->order : space.order;
     w->lambda = space.lambda;
     w->lambda_rows = in->log_omega_stride == 0 ? 1 : in->rows;
+    w->log_omega = in->log_omega;
+    w->log_omega_stride = in->log_omega_stride;
     w->rows = in->rows;
     w->width = job->width;
     w->n = in->n;
@@ -278,6 +284,7 @@ cudaError_t gurn_cuda_begin(const gurn_mvhg_job *job, bool backward, cudaStream_
     w->room = space.x;
     w->step = space.step;
     w->partial = space.partial;
+    w->rooms = space.rooms;
     if (!job->plan_order) GURN_MUST(gurn_cuda_put_order(in->order, job->view->classes, space.order, stream));
     return gurn_cuda_log_odds(w->view, w->order, in->log_omega, job->dtype, in->log_omega_stride, w->lambda_rows,
                               w->lambda, stream);
@@ -310,7 +317,9 @@ cudaError_t gurn_cuda_mvhg_forward(const gurn_mvhg_job *job, cudaStream_t stream
     GURN_MUST(gurn_cuda_begin(job, false, stream, &w));
     bool one_hots = !w.soft && (w.out.y || w.out.mask);
     if (one_hots && !w.out.x) w.out.x = w.room;
-    if (!gurn_is_fast(job, false)) {
+    if (job->chain == GURN_CHAIN_EXACT) {
+        GURN_MUST(gurn_cuda_exact_forward(job, w, stream));
+    } else if (!gurn_is_fast(job, false)) {
         GURN_MUST(gurn_cuda_general_forward(w, stream));
     } else {
         int lanes = gurn_lanes_of(job);

@@ -15,9 +15,11 @@
 
 typedef struct gurn_mvhg_work {
     gurn_plan_view view;
-    const int32_t *order; /* [C] */
-    double *lambda;       /* [C][lambda_rows]: base-2 log odds of each step; NaN at place 0 of a row that is bad */
-    int64_t lambda_rows;  /* 1: all rows share one row of log omega */
+    const int32_t *order;  /* [C] */
+    double *lambda;        /* [C][lambda_rows]: base-2 log odds of each step; NaN at place 0 of a row that is bad */
+    int64_t lambda_rows;   /* 1: all rows share one row of log omega */
+    const void *log_omega; /* as the caller gave it */
+    int64_t log_omega_stride;
     int64_t rows, width;
     int32_t n, n_max;
     const int32_t *n_rows;
@@ -32,6 +34,7 @@ typedef struct gurn_mvhg_work {
     void *room;      /* real [rows][C] (forward, hard): for x where it is not asked for */
     double *step;    /* [C][rows] (backward): each step's gradient to log omega at fixed log omega_R */
     double *partial; /* [blocks][C] (backward, shared omega): sums over the rows of a block */
+    char *rooms;     /* the exact chain's (mvhg_exact.cu) */
 } gurn_mvhg_work;
 
 /* Log odds of a row: that of a place is lambda_rows * place elements further on. */
@@ -112,6 +115,15 @@ GURN_DEVICE float gurn_fast_exp2(float a) {
 cudaError_t gurn_cuda_general_forward(const gurn_mvhg_work &work, cudaStream_t stream);
 cudaError_t gurn_cuda_general_backward(const gurn_mvhg_work &work, cudaStream_t stream);
 
+/* mvhg_exact.cu: the general path of the exact chain. Rooms, and with them groups of partial sums, are bounded. */
+size_t gurn_cuda_exact_rooms(const gurn_mvhg_job *job, bool backward);
+int64_t gurn_cuda_exact_groups(const gurn_mvhg_job *job, bool backward);
+cudaError_t gurn_cuda_exact_forward(const gurn_mvhg_job *job, const gurn_mvhg_work &work, cudaStream_t stream);
+cudaError_t gurn_cuda_exact_backward(const gurn_mvhg_job *job, const gurn_mvhg_work &work, cudaStream_t stream);
+
+/* mvhg_backward.cu: gradient[c] = sum of partial[block][c] over the blocks, in order. */
+cudaError_t gurn_cuda_add_blocks(const gurn_mvhg_work &work, int64_t blocks, cudaStream_t stream);
+
 static inline int64_t gurn_blocks_of(int64_t rows, int64_t per_block) {
     return rows / per_block + (rows % per_block != 0);
 }
@@ -136,8 +148,8 @@ static inline cudaLaunchConfig_t gurn_launch_rows(int64_t rows, int64_t per_bloc
     } while (0)
 
 static inline bool gurn_is_fast(const gurn_mvhg_job *job, bool backward) {
-    return job->dtype == GURN_FLOAT32 && job->in.relaxation == GURN_HARD && job->in.noise.kind == GURN_NOISE_PHILOX &&
-           (!backward || job->in.tau <= GURN_FAST_TAU);
+    return job->chain == GURN_CHAIN_MERGED && job->dtype == GURN_FLOAT32 && job->in.relaxation == GURN_HARD &&
+           job->in.noise.kind == GURN_NOISE_PHILOX && (!backward || job->in.tau <= GURN_FAST_TAU);
 }
 
 /*

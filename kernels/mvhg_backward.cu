@@ -208,6 +208,17 @@ static cudaError_t launch_pull(const gurn_mvhg_work &w, cudaStream_t stream) {
     return cudaSuccess;
 }
 
+cudaError_t gurn_cuda_add_blocks(const gurn_mvhg_work &w, int64_t blocks, cudaStream_t stream) {
+    cudaLaunchConfig_t config = gurn_launch_rows(w.view.classes, 1, GURN_WIDE, stream);
+    if (w.dtype == GURN_FLOAT32)
+        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_add_blocks<float>, (const double *)w.partial, blocks, w.view.classes,
+                                     (float *)w.grad.log_omega));
+    else
+        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_add_blocks<double>, (const double *)w.partial, blocks,
+                                     w.view.classes, (double *)w.grad.log_omega));
+    return cudaSuccess;
+}
+
 template <class Real>
 static cudaError_t launch_spread(const gurn_mvhg_work &w, cudaStream_t stream) {
     cudaLaunchConfig_t config = gurn_launch_rows(w.rows, GURN_BLOCK, GURN_BLOCK, stream);
@@ -216,15 +227,13 @@ static cudaError_t launch_spread(const gurn_mvhg_work &w, cudaStream_t stream) {
         return cudaSuccess;
     }
     GURN_MUST(cudaLaunchKernelEx(&config, mvhg_spread<Real, true>, w));
-    config = gurn_launch_rows(w.view.classes, 1, GURN_WIDE, stream);
-    GURN_MUST(cudaLaunchKernelEx(&config, mvhg_add_blocks<Real>, w.partial, gurn_blocks_of(w.rows, GURN_BLOCK),
-                                 w.view.classes, (Real *)w.grad.log_omega));
-    return cudaSuccess;
+    return gurn_cuda_add_blocks(w, gurn_blocks_of(w.rows, GURN_BLOCK), stream);
 }
 
 cudaError_t gurn_cuda_mvhg_backward(const gurn_mvhg_job *job, cudaStream_t stream) {
     gurn_mvhg_work w;
     GURN_MUST(gurn_cuda_begin(job, true, stream, &w));
+    if (job->chain == GURN_CHAIN_EXACT) return gurn_cuda_exact_backward(job, w, stream);
     if (!gurn_is_fast(job, true)) {
         GURN_MUST(gurn_cuda_general_backward(w, stream));
     } else {
