@@ -1,6 +1,7 @@
 /*
- * Suffix tables on a GPU (suffix.h), in double, for plain draws: a group of LANES threads, a warp or a block, makes the
- * tables of one row. It gives the bits that suffix_cpu.h gives: lanes are outputs, every one summed as there.
+ * Suffix tables on a GPU (suffix.h), in float for the exact chain and in double for plain draws: a group of LANES
+ * threads, a warp or a block, makes the tables of one row. It gives the bits that suffix_cpu.h gives: lanes are outputs,
+ * every one summed as there.
  */
 #ifndef GURN_SUFFIX_CUH
 #define GURN_SUFFIX_CUH
@@ -66,7 +67,7 @@ GURN_DEVICE void gurn_group_suffix_places(const gurn_plan_view &view, const int3
     gurn_group_sync<LANES>();
 }
 
-/* b_i over its window, 1 at the mode. */
+/* b_i over its window, 1 at the mode (in float between 1/2 and 1). */
 template <int LANES>
 GURN_DEVICE void gurn_group_suffix_own(const gurn_suffix *s, const gurn_step *step, double *b) {
     const double *own = step->own.wide;
@@ -75,38 +76,49 @@ GURN_DEVICE void gurn_group_suffix_own(const gurn_suffix *s, const gurn_step *st
     for (int32_t k = s->own_low + ((int)threadIdx.x & (LANES - 1)); k <= s->own_high; k += LANES)
         b[k - s->own_low] = s_exp2_64(least - fma(-(double)k, s->lambda, own[k]));
 }
+template <int LANES>
+GURN_DEVICE void gurn_group_suffix_own(const gurn_suffix *s, const gurn_step *step, float *b) {
+    uint32_t reference = gurn_suffix_own_reference(s, step->own.fixed, step->m);
+    for (int32_t k = s->own_low + ((int)threadIdx.x & (LANES - 1)); k <= s->own_high; k += LANES)
+        b[k - s->own_low] = gurn_suffix_own_weight(s, step->own.fixed, reference, k);
+}
+
+GURN_DEVICE double gurn_fma(double a, double b, double c) { return fma(a, b, c); }
+GURN_DEVICE float gurn_fma(float a, float b, float c) { return fmaf(a, b, c); }
 
 /* One entry of a table: sum_k b_i(k) S_{i+1}(r - k), in groups (suffix.h). next_table: its entry 0. */
-GURN_DEVICE double gurn_suffix_entry(const gurn_suffix *s, const double *b, const gurn_suffix *next,
-                                     const double *next_table, int32_t r) {
+template <class Real>
+GURN_DEVICE Real gurn_suffix_entry(const gurn_suffix *s, const Real *b, const gurn_suffix *next, const Real *next_table,
+                                   int32_t r) {
     int32_t from = r - next->high, to = r - next->low;
     from = from > s->own_low ? from : s->own_low;
     to = to < s->own_high ? to : s->own_high;
-    double total = 0.0;
+    Real total = 0;
     for (int32_t k = from; k <= to;) {
         int32_t end = s->own_low + ((k - s->own_low) | (GURN_SUFFIX_GROUP - 1));
         end = end < to ? end : to;
-        double sum = 0.0;
-        for (; k <= end; k++) sum = fma(b[k - s->own_low], next_table[next->top - (r - k)], sum);
+        Real sum = 0;
+        for (; k <= end; k++) sum = gurn_fma(b[k - s->own_low], next_table[next->top - (r - k)], sum);
         total += sum;
     }
     return total;
 }
 
 /*
- * The tables of a row whose places are set, and the b_i of all places: b_i at own + i * own_room, S_i at
- * tables + s[i].begin, which is i * table_room. Nothing surrounds a table.
+ * The tables of a row whose places are set, and the b_i of all places: b_i at own + i * own_room (own_room 0: every b_i
+ * in the same place), S_i at tables + s[i].begin, which is i * table_room + pad. Nothing surrounds a table. done(i,
+ * place, table) is called by all lanes for every table, entry 0 on, when it stands.
  */
-template <int LANES>
-GURN_DEVICE void gurn_group_suffix_fill(const gurn_plan_view &view, int32_t n, gurn_suffix *s, double *own,
-                                        int64_t own_room, double *tables, int64_t table_room) {
+template <int LANES, class Real, class Done>
+GURN_DEVICE void gurn_group_suffix_fill(const gurn_plan_view &view, int32_t n, gurn_suffix *s, Real *own,
+                                        int64_t own_room, Real *tables, int64_t table_room, int32_t pad, Done done) {
     int32_t total = view.steps[0].m + view.steps[0].m_rest, next_place = -1;
     int lane = (int)threadIdx.x & (LANES - 1);
     for (int32_t i = view.classes - 1; i >= 0; i--) {
         const gurn_step *step = &view.steps[i];
         gurn_suffix here = s[i], next = {};
         if (next_place >= 0) next = s[next_place];
-        double *b = own + i * own_room;
+        Real *b = own + i * own_room;
         gurn_group_suffix_own<LANES>(&here, step, b);
         if (step->m == 0) { /* the table of the next place serves */
             here.low = next.low;
@@ -116,16 +128,16 @@ GURN_DEVICE void gurn_group_suffix_fill(const gurn_plan_view &view, int32_t n, g
             here.begin = next.begin;
         } else {
             gurn_suffix_window(&here, next_place >= 0 ? &next : NULL, total - step->m - step->m_rest, n);
-            here.begin = i * table_room;
+            here.begin = i * table_room + pad;
         }
         gurn_group_sync<LANES>(); /* s[i] is read, b_i is there */
         if (step->m > 0 && i > 0) {
-            double *table = tables + here.begin, most = 0.0;
+            Real *table = tables + here.begin, most = 0;
             int32_t count = here.high - here.low + 1;
             for (int32_t j = lane; j < count; j += LANES) {
-                double value = next_place >= 0 ? gurn_suffix_entry(&here, b, &next, tables + next.begin, here.top - j)
-                                               : b[here.top - j - here.own_low] *
-                                                     (double)s_from_bits32((GURN_SUFFIX_EXPONENT + 127u) << 23);
+                Real value = next_place >= 0 ? gurn_suffix_entry(&here, b, &next, tables + next.begin, here.top - j)
+                                             : b[here.top - j - here.own_low] *
+                                                   (Real)s_from_bits32((GURN_SUFFIX_EXPONENT + 127u) << 23);
                 most = value > most ? value : most;
                 table[j] = value;
             }
@@ -133,12 +145,12 @@ GURN_DEVICE void gurn_group_suffix_fill(const gurn_plan_view &view, int32_t n, g
             most = -gurn_group_least<LANES>(-most);
             int32_t exponent = (int32_t)(s_bits32((float)most) >> 23) - 127;
             here.exponent = (exponent > 0 ? exponent : 0) - GURN_SUFFIX_EXPONENT;
-            double scale = (double)s_from_bits32((uint32_t)(127 - here.exponent) << 23);
+            Real scale = (Real)s_from_bits32((uint32_t)(127 - here.exponent) << 23);
             int32_t first = count - 1, last = 0;
             for (int32_t j = lane; j < count; j += LANES) {
-                double value = table[j] * scale;
+                Real value = table[j] * scale;
                 table[j] = value;
-                if (value < (double)GURN_SUFFIX_LEAST) continue;
+                if (value < (Real)GURN_SUFFIX_LEAST) continue;
                 first = j < first ? j : first;
                 last = j > last ? j : last;
             }
@@ -146,11 +158,20 @@ GURN_DEVICE void gurn_group_suffix_fill(const gurn_plan_view &view, int32_t n, g
             last = -gurn_group_least<LANES>(-last);
             here.high = here.top - first;
             here.low = here.top - (last > first ? last : first);
+            done(i, here, (const Real *)table);
         }
         if (lane == 0) s[i] = here;
         gurn_group_sync<LANES>();
         if (step->m > 0) next_place = i;
     }
+}
+
+/* The same without a pad, when nothing is to be made of a table. */
+template <int LANES>
+GURN_DEVICE void gurn_group_suffix_fill(const gurn_plan_view &view, int32_t n, gurn_suffix *s, double *own,
+                                        int64_t own_room, double *tables, int64_t table_room) {
+    gurn_group_suffix_fill<LANES>(view, n, s, own, own_room, tables, table_room, 0,
+                                  [](int32_t, const gurn_suffix &, const double *) {});
 }
 
 #endif

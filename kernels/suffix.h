@@ -100,6 +100,18 @@ GURN_FN int32_t gurn_suffix_own_mode(const gurn_suffix *s, int32_t m) {
 }
 
 /*
+ * b_i(k) in float, 2^-cost: cost in units of 2^-23 bit from a reference of whole bits at the mode, so that it is between
+ * 1/2 and 1 there.
+ */
+GURN_FN uint32_t gurn_suffix_own_reference(const gurn_suffix *s, const int32_t *own, int32_t m) {
+    int32_t mode = gurn_suffix_own_mode(s, m);
+    return ((uint32_t)own[mode] - gurn_linear_exact(s->fixed_lambda, mode)) & 0xFF800000u;
+}
+GURN_FN float gurn_suffix_own_weight(const gurn_suffix *s, const int32_t *own, uint32_t reference, int32_t k) {
+    return s_exp2_fixed((int32_t)(reference + gurn_linear_exact(s->fixed_lambda, k) - (uint32_t)own[k]));
+}
+
+/*
  * Own counts that are kept, from their reach (suffix_lanes.h: this class inside, all others outside); lambda and mean
  * are set. wide: T_m of plan.h. b_i is log-concave, so that the bound on it is met by bisection.
  */
@@ -228,6 +240,38 @@ GURN_FN int32_t gurn_suffix_near_mode(const gurn_suffix *s, const int32_t *own, 
 GURN_FN double gurn_suffix_psi_end(double m_rest, double step, int at_zero) {
     double far = gurn_digamma(m_rest + 1.0) - gurn_digamma(1.0) - GURN_LN2 * s_log2_64(m_rest);
     return at_zero ? step + far : step - far;
+}
+
+/* psi at either end of a window, entry j of the table whose logarithms are `rest`. */
+GURN_FN float gurn_suffix_end_slope(const gurn_suffix *s, int32_t m_left, const int32_t *rest, int32_t j) {
+    int32_t first = s->top - s->high, last = s->top - s->low;
+    if (first == last) return 0.0f;
+    double step = (double)(j == first ? rest[j + 1] - rest[j] : rest[j] - rest[j - 1]) * (GURN_LN2 * 0x1p-23);
+    /* One-sided: where the window ends before the support does, of what weighs nothing. */
+    if (j == first) return (float)(s->high == m_left ? gurn_suffix_psi_end(m_left, step, 0) : step);
+    return (float)(s->low == 0 ? gurn_suffix_psi_end(m_left, step, 1) : step);
+}
+
+/*
+ * The adjoint sweep. Let A_i(r) be the gradient to log S_i(r), that of the steps that read table i, with sum_r A_i(r) =
+ * 0. As
+ *     d log S_i(r) / d log S_{i+1}(r') = P(X_i = r - r' | sum_{j >= i} X_j = r) = b_i(r - r') S_{i+1}(r') / S_i(r),
+ *     d log S_i(r) / d log omega_i     = E[X_i | sum_{j >= i} X_j = r],
+ * with G_i(r) = A_i(r) / S_i(r), from the first table to the last (S_i taken as the plain sum, without its power of two)
+ *     A_{i+1}(r') += S_{i+1}(r') sum_k b_i(k) G_i(r' + k),
+ *     d log omega_i += sum_{r'} S_{i+1}(r') sum_k k b_i(k) G_i(r' + k).
+ * All A sum to 0, so k may be counted from anywhere: from the middle of the class, where nothing cancels. The last table
+ * is that of one class, E[X | r] = r, and need not be reached: what the two last classes get together is
+ * sum_r A_i(r) r.
+ *
+ * A is scaled by a power of two to at most 1, and G held to 2^90 of it: entries of S_i below 2^-90 of its largest, where
+ * a weight is below 2^-26 of the winner's even at tau = 2, send nothing on. So nothing overflows.
+ */
+#define GURN_SUFFIX_SWEPT 0x1p20f
+GURN_FN float gurn_suffix_adjoint_scale(float largest) {
+    int32_t exponent = (int32_t)(s_bits32(largest) >> 23) - 127;
+    exponent = exponent < -125 ? -125 : exponent > 125 ? 125 : exponent;
+    return s_from_bits32((uint32_t)(127 - exponent) << 23);
 }
 
 #endif

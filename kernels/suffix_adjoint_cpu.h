@@ -1,16 +1,5 @@
 /*
- * Gradients through the suffix tables on the CPU: slopes of the interpolant of log S, and the adjoint sweep.
- *
- * The sweep. Let A_i(r) be the gradient to log S_i(r), that of the steps that read table i, with sum_r A_i(r) = 0. As
- *     d log S_i(r) / d log S_{i+1}(r') = P(X_i = r - r' | sum_{j >= i} X_j = r) = b_i(r - r') S_{i+1}(r') / S_i(r),
- *     d log S_i(r) / d log omega_i     = E[X_i | sum_{j >= i} X_j = r],
- * with G_i(r) = A_i(r) / S_i(r), from the first table to the last (S_i taken as the plain sum, without its power of
- * two)
- *     A_{i+1}(r') += S_{i+1}(r') sum_k b_i(k) G_i(r' + k),
- *     d log omega_i += sum_{r'} S_{i+1}(r') sum_k k b_i(k) G_i(r' + k).
- * All A sum to 0, so k may be counted from anywhere: from the middle of the class, where nothing cancels. The last
- * table is that of one class, E[X | r] = r, and need not be reached: what the two last classes get together is sum_r
- * A_i(r) r.
+ * Gradients through the suffix tables on the CPU (suffix.h): slopes of the interpolant of log S, and the adjoint sweep.
  */
 #ifndef GURN_SUFFIX_ADJOINT_CPU_H
 #define GURN_SUFFIX_ADJOINT_CPU_H
@@ -20,21 +9,14 @@
 /* psi of a table (gurn_suffix_psi_end), of classes that have m_left balls, from its logarithms. */
 GURN_FN void gurn_suffix_slopes(const gurn_suffix *s, int32_t m_left, const int32_t *rest, float *psi) {
     int32_t first = s->top - s->high, last = s->top - s->low;
-    v_f32 unit = v_splat32((float)(GURN_LN2 * 0x1p-24));
     for (int32_t j = first; j <= last; j += V_LANES) {
         v_f32 r = v_to_f32(v_splat_i32(s->top - j) - v_lane_index()), left = v_splat32((float)m_left) - r;
         v_f32 rise = v_to_f32(v_i32_load(rest + j + 1) - v_i32_load(rest + j - 1));
-        v_f32_store(psi + j, v_fma32(rise, unit, v_suffix_remainder(left) - v_suffix_remainder(r)));
+        v_f32_store(psi + j, v_suffix_slope(rise, r, left));
     }
-    if (first == last) {
-        psi[first] = 0.0f;
-        return;
-    }
-    /* At the ends a one-sided difference: where the window ends before the support does, of what weighs nothing. */
-    double high = (double)(rest[first + 1] - rest[first]) * (GURN_LN2 * 0x1p-23);
-    double low = (double)(rest[last] - rest[last - 1]) * (GURN_LN2 * 0x1p-23);
-    psi[first] = (float)(s->high == m_left ? gurn_suffix_psi_end(m_left, high, 0) : high);
-    psi[last] = (float)(s->low == 0 ? gurn_suffix_psi_end(m_left, low, 1) : low);
+    for (int32_t j = 1; j <= 2 * V_LANES; j++) psi[first - j] = psi[last + j] = 0.0f; /* read, with weight 0 */
+    psi[first] = gurn_suffix_end_slope(s, m_left, rest, first);
+    psi[last] = gurn_suffix_end_slope(s, m_left, rest, last);
 }
 
 /* Largest |a[j]|, 0 <= j < count. */
@@ -90,18 +72,13 @@ typedef struct gurn_suffix_sweep {
  * The adjoint sweep of one row's tables (or of all rows', if they share them). s, tables: as gurn_suffix_fill_f32 left
  * them with keep; adjoint: A, laid out as the tables, `entries` in all, zero where nothing was added. Adds to
  * log_omega[i * stride].
- *
- * A is scaled by a power of two to at most 1, and G held to 2^90 of it: entries of S_i below 2^-90 of its largest,
- * where a weight is below 2^-26 of the winner's even at tau = 2, send nothing on. So nothing overflows.
  */
 GURN_FN void gurn_suffix_sweep_back(const gurn_plan_view *view, const gurn_suffix *s, const float *tables,
                                     const float *adjoint, int64_t entries, const gurn_suffix_work *work,
                                     const gurn_suffix_sweep *scratch, double *log_omega, int64_t stride) {
     float largest = gurn_largest(adjoint, entries);
     if (largest == 0.0f) return;
-    int32_t exponent = (int32_t)(s_bits32(largest) >> 23) - 127;
-    exponent = exponent < -125 ? -125 : exponent > 125 ? 125 : exponent;
-    float scale = gurn_power_of_two_f32(-exponent), unscale = gurn_power_of_two_f32(exponent);
+    float scale = gurn_suffix_adjoint_scale(largest), unscale = 1.0f / scale;
     const float top = gurn_power_of_two_f32(-GURN_SUFFIX_EXPONENT);
     float *carry = scratch->carry + GURN_SUFFIX_PAD, *g = scratch->g + GURN_SUFFIX_PAD;
     bool carried = false;
@@ -115,7 +92,7 @@ GURN_FN void gurn_suffix_sweep_back(const gurn_plan_view *view, const gurn_suffi
         int32_t middle = gurn_suffix_clamp(here->mean, here->own_low, here->own_high);
         int32_t first = here->top - here->high, end = here->top - here->low;
         /* G, and what the last two classes get together. */
-        v_f32 together = v_splat32(0.0f), floor = v_splat32(0x1p20f), zero = v_splat32(0.0f);
+        v_f32 together = v_splat32(0.0f), floor = v_splat32(GURN_SUFFIX_SWEPT), zero = v_splat32(0.0f);
         int32_t centre = gurn_suffix_clamp(here->mean_left, here->low, here->high);
         for (int32_t j = first - GURN_SUFFIX_PAD; j < first; j++) g[j] = 0.0f;
         for (int32_t j = first; j <= end; j += V_LANES) {

@@ -134,12 +134,11 @@ GURN_FN bool gurn_suffix_places(const gurn_plan_view *view, const int32_t *order
     return true;
 }
 
-/* b_i(k) in float: 2^-distance, the distance in whole units of 2^-23 bit from a reference of whole bits at the mode. */
+/* gurn_suffix_own_weight over the window. */
 GURN_FN void gurn_suffix_own_f32(const gurn_suffix *s, const gurn_step *step, float *b) {
     const int32_t *own = step->own.fixed;
     int64_t lambda = s->fixed_lambda;
-    int32_t mode = gurn_suffix_own_mode(s, step->m);
-    uint32_t reference = ((uint32_t)own[mode] - gurn_linear_exact(lambda, mode)) & 0xFF800000u;
+    uint32_t reference = gurn_suffix_own_reference(s, own, step->m);
     /* gurn_linear_exact at k + lane: its block of 16 counts exactly, and slope and remainder of lambda inside it. */
     uint32_t slope = gurn_linear_slope(lambda);
     int32_t remainder = (int32_t)((uint64_t)(lambda + (1 << 23)) & 0xFFFFFF) - (1 << 23);

@@ -39,3 +39,11 @@ GURN_FN GURN_L(f32) GURN_L(suffix_remainder)(GURN_L(f32) z) {
     p = GURN_L(fma32)(p, u, GURN_L(splat32)(0.166666611211f));
     return u * p;
 }
+
+/*
+ * psi(r) of suffix.h inside 0 < r < m_left, from the fixed-point logarithms around it: rise = Rest(r-1) - Rest(r+1).
+ */
+GURN_FN GURN_L(f32) GURN_L(suffix_slope)(GURN_L(f32) rise, GURN_L(f32) r, GURN_L(f32) left) {
+    return GURN_L(fma32)(rise, GURN_L(splat32)((float)(GURN_LN2 * 0x1p-24)),
+                         GURN_L(suffix_remainder)(left) - GURN_L(suffix_remainder)(r));
+}

@@ -248,17 +248,14 @@ TEST(Suffix, TheOrderOfSummation) {
     const Suffix s({40, 300, 70, 90}, {0.5, -0.25, 0, 1}, 260);
     for (int32_t i = 2; i >= 1; i--) {
         const gurn_suffix &p = s.s32[i], &q = s.s32[i + 1];
-        const int32_t size = s.m[i];
-        const int64_t lambda = gurn_fixed_lambda(p.lambda);
-        const int32_t *own = s.view.steps[i].own.fixed, mode = gurn_suffix_own_mode(&p, size);
-        const uint32_t reference = (static_cast<uint32_t>(own[mode]) - gurn_linear_exact(lambda, mode)) & 0xFF800000u;
+        const int32_t *own = s.view.steps[i].own.fixed;
+        const uint32_t reference = gurn_suffix_own_reference(&p, own, s.m[i]);
         for (int32_t r = p.low; r <= p.high; r++) {
             float total = 0, group = 0;
             for (int32_t k = p.own_low; k <= p.own_high; k++) {
                 if ((k - p.own_low) % GURN_SUFFIX_GROUP == 0) total += group, group = 0;
                 if (r - k < q.low || r - k > q.high) continue;
-                const float b = s_exp2_fixed(
-                    static_cast<int32_t>(reference + gurn_linear_exact(lambda, k) - static_cast<uint32_t>(own[k])));
+                const float b = gurn_suffix_own_weight(&p, own, reference, k);
                 group = std::fma(b, s.table32[q.begin + q.top - (r - k)], group);
             }
             total = std::ldexp(total + group, -p.exponent);
