@@ -23,7 +23,7 @@
  * Determinism: x depends on no order (least values). Sums are taken in an order that the plan and the number of rows
  * determine, without atomics.
  */
-#include "mvhg_step.cuh"
+#include "mvhg_race.cuh"
 
 /*
  * ------------------------------------------------------------------------------------------------- before the chain
@@ -68,98 +68,20 @@ __global__ void mvhg_order(const __grid_constant__ gurn_order_part part, int32_t
  * ---
  */
 
-/*
- * Draws a row's class. With p, the fixed-point cost of the draw above the reference, and the sum of 2^-(cost -
- * reference), of which log_p is made. A window of one count has no choice.
- */
-template <int LANES, bool WITH_P>
-GURN_DEVICE int32_t gurn_race_draw(const gurn_race_step &s, const gurn_noise_keys &keys, uint64_t row, uint32_t tag,
-                                   int32_t *cost, float *p) {
-    float best = INFINITY, sum = 0.0f, bits = GURN_SURE_BITS;
-    int32_t count = INT32_MAX;
-    bool again = true;
-    do {
-        gurn_support window = gurn_step_window(s, bits);
-        if (again) {
-            best = INFINITY;
-            count = INT32_MAX;
-            sum = 0.0f;
-            gurn_quad quad;
-            for (gurn_stride at = gurn_stride_begin<LANES>(s, window.low); at.k <= window.high;
-                 gurn_stride_next<LANES>(&at)) {
-                gurn_quad_race(s, at, window, at.k, keys, row, tag, &quad);
-                for (int j = 0; j < 4; j++) {
-                    if (quad.value[j] < best) {
-                        best = quad.value[j];
-                        count = at.k + j;
-                    }
-                    if (WITH_P) sum += s_rough_reciprocal32(quad.growth[j]);
-                }
-            }
-        }
-        count = gurn_group_argmin<LANES>(&best, count);
-        again = bits < GURN_RACE_BITS && !(best <= GURN_SURE_RACE * GURN_RACE_SCALE) &&
-                (window.low > s.support.low || window.high < s.support.high);
-        bits = GURN_RACE_BITS;
-    } while (gurn_group_any<LANES>(again));
-    if (WITH_P) {
-        bool choice = s.support.low < s.support.high;
-        sum = gurn_group_sum<LANES>(sum);
-        *cost = choice ? (int32_t)(gurn_cost_fixed(s.own, s.rest, s.lambda, count) - s.reference) : 0;
-        *p = choice ? sum : 1.0f;
-    }
-    return count;
-}
-
-/* log2 of a product of many floats: whole bits apart, so that nothing over- or underflows. */
-typedef struct gurn_log_sum {
-    int64_t cost;     /* units of 2^-23 bit */
-    int32_t exponent; /* bits */
-    float product;    /* in [1, 2) */
-} gurn_log_sum;
-GURN_DEVICE void gurn_log_sum_add(gurn_log_sum *sum, int32_t cost, float p) {
-    uint32_t product = s_bits32(sum->product * p);
-    sum->cost += cost;
-    sum->exponent += (int32_t)(product >> 23) - 127;
-    sum->product = s_from_bits32((product & 0x007FFFFFu) | 0x3F800000u);
-}
-
 template <int LANES, bool WITH_P>
 __global__ void __launch_bounds__(GURN_THREADS(LANES), 640 / GURN_THREADS(LANES))
     mvhg_race(const __grid_constant__ gurn_mvhg_work w) {
     constexpr int ROWS = LANES < GURN_BLOCK ? GURN_BLOCK / LANES : 1; /* rows of a block */
-    bool leader = (threadIdx.x & (LANES - 1)) == 0;
     gurn_noise_keys keys = gurn_work_keys(w);
     for (int64_t first = (int64_t)blockIdx.x * ROWS; first < w.rows; first += (int64_t)gridDim.x * ROWS) {
         int64_t b = first + threadIdx.x / LANES;
         bool live = b < w.rows; /* groups beyond the last row go along with it, silently */
         if (!live) b = w.rows - 1;
-        uint64_t row = gurn_work_noise(w, b).row;
-        int32_t left = gurn_work_n(w, b);
-        bool bad = left < 0;
-        if (bad) left = 0;
         const double *odds = gurn_work_odds(w, b);
-        float *x_out = w.out.x ? (float *)w.out.x + b * w.view.classes : NULL;
-        gurn_log_sum log2_p = {0, 0, 1.0f};
-        for (int32_t i = 0; i < w.view.classes; i++) {
-            const gurn_step *step = &w.view.steps[i];
-            int32_t cls = w.order[i],
-                    x = step->m_rest > 0 ? 0 : left; /* a class before which nothing is left takes it */
-            if (step->m > 0 && step->m_rest > 0) {
-                gurn_race_step s = gurn_step_begin(step, bad ? 0.0 : odds[i * w.lambda_rows], left);
-                int32_t cost;
-                float p;
-                x = gurn_race_draw<LANES, WITH_P>(s, keys, row, gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)cls), &cost,
-                                                  &p);
-                if (WITH_P) gurn_log_sum_add(&log2_p, cost, p);
-            }
-            if (x_out && leader && live) x_out[cls] = bad ? NAN : (float)x;
-            left -= x;
-        }
-        if (WITH_P && leader && live) {
-            double sum = fma((double)log2_p.cost, 0x1p-23, log2_p.exponent + s_log2_64(log2_p.product));
-            ((float *)w.out.log_p)[b] = bad ? NAN : (float)(-sum * GURN_LN2);
-        }
+        int32_t n = gurn_work_n(w, b);
+        gurn_race_row<LANES, WITH_P, false>(w, b, live, n, keys, [&](const gurn_step *step, int32_t i, int32_t left) {
+            return gurn_step_begin(step, n < 0 ? 0.0 : odds[i * w.lambda_rows], left);
+        });
     }
 }
 
@@ -222,11 +144,14 @@ static gurn_space space_of(const gurn_mvhg_job *job, bool backward) {
     s.order = (int32_t *)cut(classes * sizeof *s.order);
     if (!backward && job->in.relaxation == GURN_HARD) s.x = cut(rows * classes * real_size);
     if (backward) s.step = (double *)cut(rows * classes * sizeof *s.step);
-    bool exact = job->chain == GURN_CHAIN_EXACT;
-    int64_t blocks = exact ? gurn_cuda_exact_groups(job, backward) : gurn_blocks_of(job->in.rows, GURN_BLOCK);
+    bool exact = job->chain == GURN_CHAIN_EXACT, fast = gurn_is_fast(job, backward);
+    int64_t blocks = !exact ? gurn_blocks_of(job->in.rows, GURN_BLOCK)
+                     : fast ? gurn_cuda_suffix_groups(job, backward)
+                            : gurn_cuda_exact_groups(job, backward);
     if (backward && job->in.log_omega_stride == 0)
         s.partial = (double *)cut((size_t)blocks * classes * sizeof *s.partial);
-    if (exact) s.rooms = (char *)cut(gurn_cuda_exact_rooms(job, backward));
+    if (exact)
+        s.rooms = (char *)cut(fast ? gurn_cuda_suffix_rooms(job, backward) : gurn_cuda_exact_rooms(job, backward));
     return s;
 }
 
@@ -318,7 +243,8 @@ cudaError_t gurn_cuda_mvhg_forward(const gurn_mvhg_job *job, cudaStream_t stream
     bool one_hots = !w.soft && (w.out.y || w.out.mask);
     if (one_hots && !w.out.x) w.out.x = w.room;
     if (job->chain == GURN_CHAIN_EXACT) {
-        GURN_MUST(gurn_cuda_exact_forward(job, w, stream));
+        GURN_MUST(gurn_is_fast(job, false) ? gurn_cuda_suffix_forward(job, w, stream)
+                                           : gurn_cuda_exact_forward(job, w, stream));
     } else if (!gurn_is_fast(job, false)) {
         GURN_MUST(gurn_cuda_general_forward(w, stream));
     } else {

@@ -34,7 +34,7 @@ typedef struct gurn_mvhg_work {
     void *room;      /* real [rows][C] (forward, hard): for x where it is not asked for */
     double *step;    /* [C][rows] (backward): each step's gradient to log omega at fixed log omega_R */
     double *partial; /* [blocks][C] (backward, shared omega): sums over the rows of a block */
-    char *rooms;     /* the exact chain's (mvhg_exact.cu) */
+    char *rooms;     /* the exact chain's (mvhg_exact.cu, mvhg_suffix.cu) */
 } gurn_mvhg_work;
 
 /* Log odds of a row: that of a place is lambda_rows * place elements further on. */
@@ -121,6 +121,12 @@ int64_t gurn_cuda_exact_groups(const gurn_mvhg_job *job, bool backward);
 cudaError_t gurn_cuda_exact_forward(const gurn_mvhg_job *job, const gurn_mvhg_work &work, cudaStream_t stream);
 cudaError_t gurn_cuda_exact_backward(const gurn_mvhg_job *job, const gurn_mvhg_work &work, cudaStream_t stream);
 
+/* mvhg_suffix.cu: its fast path; as above. */
+size_t gurn_cuda_suffix_rooms(const gurn_mvhg_job *job, bool backward);
+int64_t gurn_cuda_suffix_groups(const gurn_mvhg_job *job, bool backward);
+cudaError_t gurn_cuda_suffix_forward(const gurn_mvhg_job *job, const gurn_mvhg_work &work, cudaStream_t stream);
+cudaError_t gurn_cuda_suffix_backward(const gurn_mvhg_job *job, const gurn_mvhg_work &work, cudaStream_t stream);
+
 /* mvhg_backward.cu: gradient[c] = sum of partial[block][c] over the blocks, in order. */
 cudaError_t gurn_cuda_add_blocks(const gurn_mvhg_work &work, int64_t blocks, cudaStream_t stream);
 
@@ -148,8 +154,8 @@ static inline cudaLaunchConfig_t gurn_launch_rows(int64_t rows, int64_t per_bloc
     } while (0)
 
 static inline bool gurn_is_fast(const gurn_mvhg_job *job, bool backward) {
-    return job->chain == GURN_CHAIN_MERGED && job->dtype == GURN_FLOAT32 && job->in.relaxation == GURN_HARD &&
-           job->in.noise.kind == GURN_NOISE_PHILOX && (!backward || job->in.tau <= GURN_FAST_TAU);
+    return job->dtype == GURN_FLOAT32 && job->in.relaxation == GURN_HARD && job->in.noise.kind == GURN_NOISE_PHILOX &&
+           (!backward || job->in.tau <= GURN_FAST_TAU);
 }
 
 /*

@@ -7,7 +7,7 @@
 
 #include "mvhg.cuh"
 
-/* What a conditional step is decided by. Its exact-chain twin has another rest table and another support. */
+/* What a conditional step is decided by, in either chain: the exact one has another rest table, and another support. */
 typedef struct gurn_race_step {
     const int32_t *own;  /* T_m; own + 4 i is aligned to 16 bytes */
     const int32_t *rest; /* read at k */
@@ -40,8 +40,9 @@ GURN_DEVICE int32_t gurn_cost_rise(const gurn_race_step &s, int32_t k, uint32_t 
 
 /*
  * From the guess to the mode by the tables: mostly a step or none, and one count at a time; but where a guess is far
- * off (double roots in float32), by Newton's method with the curvature of window_reach.
+ * off (double roots in float32), by Newton's method with the curvature of window_reach. NEAR: it is not.
  */
+template <bool NEAR>
 GURN_DEVICE void gurn_step_settle(gurn_race_step *s) {
     uint32_t slope = gurn_linear_slope(s->lambda);
     int32_t low = s->support.low, high = s->support.high, k = s->mode, up = 0, down = 0;
@@ -56,7 +57,7 @@ GURN_DEVICE void gurn_step_settle(gurn_race_step *s) {
              s_rough_reciprocal32((float)k + 0.5f) + s_rough_reciprocal32((float)(s->m_rest - s->left + k) + 0.5f));
         float jump = (float)drop * -0x1p-23f * s_rough_reciprocal32(kappa);
         int32_t room = up < 0 ? high - k : k - low, distance = jump < (float)room ? (int32_t)jump : room;
-        if (round >= 32 || distance < 1) distance = 1;
+        if (NEAR || round >= 32 || distance < 1) distance = 1;
         k += up < 0 ? distance : -distance;
     }
     s->mode = k;
@@ -76,7 +77,7 @@ GURN_DEVICE gurn_race_step gurn_step_begin(const gurn_step *step, double lambda,
     s.support = gurn_support_hard(s.m, s.m_rest, left);
     float guess = gurn_mode_guess((float)s.m, (float)s.m_rest, (float)left, (float)lambda);
     s.mode = (int32_t)fminf(fmaxf(guess, (float)s.support.low), (float)s.support.high);
-    gurn_step_settle(&s);
+    gurn_step_settle<false>(&s);
     return s;
 }
 
@@ -128,6 +129,8 @@ GURN_DEVICE void gurn_stride_next(gurn_stride *at) {
     at->product += at->advance;
 }
 
+/* FRESH: the rest's table was written by this kernel, so that it may not come through the read-only cache. */
+template <bool FRESH>
 GURN_DEVICE void gurn_quad_race(const gurn_race_step &s, const gurn_stride &at, gurn_support window, int32_t read_at,
                                 const gurn_noise_keys &keys, uint64_t row, uint32_t tag, gurn_quad *quad) {
     int4 four = __ldg((const int4 *)(s.own + read_at));
@@ -135,7 +138,8 @@ GURN_DEVICE void gurn_quad_race(const gurn_race_step &s, const gurn_stride &at, 
     uint32_t word[4], linear = (uint32_t)(at.product >> 24) + at.offset;
     gurn_keyed_words(keys, row, tag, at.k, word);
     for (int j = 0; j < 4; j++, linear += at.slope) {
-        uint32_t cost = (uint32_t)own[j] + (uint32_t)__ldg(s.rest + read_at + j) - linear;
+        uint32_t cost =
+            (uint32_t)own[j] + (uint32_t)(FRESH ? s.rest[read_at + j] : __ldg(s.rest + read_at + j)) - linear;
         bool inside = (uint32_t)(at.k + j - window.low) <= (uint32_t)(window.high - window.low);
         int32_t distance = min((int32_t)cost, GURN_COST_CEILING);
         quad->distance[j] = distance;

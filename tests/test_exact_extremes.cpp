@@ -95,7 +95,10 @@ TEST_P(ExactExtremes, TablesOnceOrEveryRow) {
             for (int64_t b = 0; b < p.rows; b++)
                 apart.log_omega.insert(apart.log_omega.end(), p.log_omega.begin(), p.log_omega.end());
             const Answer a = forward(p);
-            EXPECT_TRUE(forward(apart) == a);
+            const Answer again = forward(apart);
+            EXPECT_TRUE(same_bits(again.x, a.x) && same_bits(again.y, a.y) && same_bits(again.mask, a.mask));
+            for (int64_t b = 0; b < p.rows; b++) /* on a GPU summed by another number of lanes */
+                EXPECT_TRUE(std::fabs(again.log_p[b] - a.log_p[b]) <= 64 * epsilon() * (1 + std::fabs(a.log_p[b])));
             const Incoming incoming = random_incoming(p, 22);
             const Gradient all = backward(p, a.x, incoming), each = backward(apart, a.x, incoming);
             EXPECT_TRUE(same_bits(all.tau, each.tau));
