@@ -114,11 +114,6 @@ static size_t cpu_mvhg_bytes(const gurn_context *context, const gurn_plan *plan,
     return kernels_of(context)->mvhg_bytes(&job, backward);
 }
 
-static int cpu_mvhg_supports(const gurn_plan *plan, const gurn_mvhg_inputs *in, int backward) {
-    (void)plan, (void)in, (void)backward;
-    return 1;
-}
-
 static double element(const void *p, gurn_dtype dtype, int64_t i) {
     return dtype == GURN_FLOAT32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
 }
@@ -187,7 +182,6 @@ const gurn_backend gurn_backend_cpu = {
     .plan_upload = cpu_plan_upload,
     .plan_free = cpu_plan_free,
     .zero = cpu_zero,
-    .mvhg_supports = cpu_mvhg_supports,
     .mvhg_bytes = cpu_mvhg_bytes,
     .mvhg_check = cpu_mvhg_check,
     .mvhg_forward = cpu_mvhg_forward,

@@ -132,13 +132,6 @@ static gurn_status cuda_mvhg_backward(gurn_context *context, const gurn_plan *pl
     return gurn_cuda_status(context, error, "CUDA");
 }
 
-/* float32 draws by the exact chain come from tables in fixed point on the CPU, which the device does not have. */
-static int cuda_mvhg_supports(const gurn_plan *plan, const gurn_mvhg_inputs *in, int backward) {
-    (void)backward;
-    return plan->chain == GURN_CHAIN_MERGED || plan->dtype == GURN_FLOAT64 || in->relaxation == GURN_SOFT ||
-           in->noise.kind != GURN_NOISE_PHILOX;
-}
-
 /* In the order of gurn_backend. There are no checks of data: a GPU poisons the row. */
 extern "C" const gurn_backend gurn_backend_cuda = {
     GURN_DEVICE_CUDA,
@@ -147,7 +140,6 @@ extern "C" const gurn_backend gurn_backend_cuda = {
     cuda_plan_upload,
     cuda_plan_free,
     cuda_zero,
-    cuda_mvhg_supports,
     cuda_mvhg_bytes,
     nullptr,
     cuda_mvhg_forward,

@@ -35,8 +35,6 @@ typedef struct gurn_backend {
     gurn_status (*plan_upload)(gurn_context *context, gurn_plan *plan); /* from plan->host to plan->view */
     void (*plan_free)(gurn_plan *plan);
     gurn_status (*zero)(gurn_context *context, void *p, size_t bytes); /* sets device memory to 0, in stream order */
-    /* Whether it has the chain of the plan for such a call. NULL: the merged chain alone. */
-    int (*mvhg_supports)(const gurn_plan *plan, const gurn_mvhg_inputs *in, int backward);
     size_t (*mvhg_bytes)(const gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in, int backward);
     /* Looks at the data where the host can see it (CPU); NULL where it cannot. x is NULL in forward. */
     gurn_status (*mvhg_check)(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call);

@@ -145,14 +145,6 @@ static gurn_status check_workspace(gurn_context *context, const gurn_plan *plan,
                                 workspace_bytes);
 }
 
-static gurn_status check_supported(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in,
-                                   int backward) {
-    const gurn_backend *backend = context->backend;
-    if (backend->mvhg_supports ? backend->mvhg_supports(plan, in, backward) : plan->chain == GURN_CHAIN_MERGED)
-        return GURN_SUCCESS;
-    return gurn_fail(context, GURN_UNSUPPORTED, "plan: this back end does not have GURN_CHAIN_EXACT for such a call");
-}
-
 gurn_status gurn_mvhg_workspace(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
                                 size_t *forward_bytes, size_t *backward_bytes) {
     gurn_mvhg_inputs in;
@@ -177,8 +169,6 @@ gurn_status gurn_mvhg_forward(gurn_context *context, const gurn_plan *plan, cons
     if (status == GURN_SUCCESS) status = check_ragged(context, plan, call.in.rows, "outputs->mask", call.out.mask);
     if (status != GURN_SUCCESS || call.in.rows == 0) return status;
 
-    status = check_supported(context, plan, &call.in, 0);
-    if (status != GURN_SUCCESS) return status;
     call.workspace = workspace;
     status = check_workspace(context, plan, &call.in, 0, workspace, workspace_bytes);
     if (status == GURN_SUCCESS && context->backend->mvhg_check)
@@ -207,8 +197,6 @@ gurn_status gurn_mvhg_backward(gurn_context *context, const gurn_plan *plan, con
         return context->backend->zero(context, call.grad.log_omega, (size_t)plan->classes * real_size(plan));
     }
 
-    status = check_supported(context, plan, &call.in, 1);
-    if (status != GURN_SUCCESS) return status;
     call.x = x;
     call.workspace = workspace;
     if (!x) return gurn_fail(context, GURN_INVALID_ARGUMENT, "x is NULL");

@@ -284,8 +284,8 @@ typedef struct gurn_mvhg_gradients {
  * The exact chain keeps tables besides, whatever omega is: of O(C sqrt(n_max)) floats (n_max: the plan's) for float32
  * draws in hard mode with generated noise, backward up to tau = 2, else of C n_max doubles. On a CPU one set when omega
  * and n are shared by all rows (log_omega_stride 0, n_rows NULL), else some for each thread; in backward as much again,
- * where omega is shared for each of at most 64 runs of rows. On a GPU, tables in double for as many rows at a time as fit
- * in 256 MiB, one at least.
+ * where omega is shared for each of at most 64 runs of rows. On a GPU, tables of as many rows at a time as fit in 256 MiB,
+ * a few at least.
  * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_ROWS, GURN_INVALID_LOG_OMEGA (stride).
  */
 GURN_API gurn_status gurn_mvhg_workspace(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
