@@ -162,16 +162,31 @@ TEST_P(Determinism, OutputsAskedFor) {
 }
 
 TEST_P(Determinism, SharedAndRepeatedLogOmega) {
+    /*
+     * On a GPU a row with tables of its own has a warp, where rows that share them may have fewer lanes each. The draws are
+     * the same bits; log_p has for each step the logarithm of a sum of positive float32 terms, at most 128 a lane and then 5
+     * stages, in another order.
+     */
+    const auto agree = [&](const Problem &p, const Problem &q) {
+        const Answer a = forward(p), b = forward(q);
+        if (device() != GURN_DEVICE_CUDA || dtype() != GURN_FLOAT32) return a == b;
+        bool same = same_bits(a.x, b.x) && same_bits(a.y, b.y) && same_bits(a.mask, b.mask);
+        for (size_t i = 0; i < a.log_p.size(); i++) {
+            const double tolerance = 0x1p-24 * (2 * 133 * p.urn.classes() + std::fabs(a.log_p[i]));
+            same &= std::fabs(a.log_p[i] - b.log_p[i]) <= tolerance;
+        }
+        return same && a.log_p.size() == b.log_p.size();
+    };
     for (const NamedProblem &named : problems()) {
         Problem shared = named.problem, repeated = named.problem;
         const int C = shared.urn.classes();
         shared.log_omega.resize(C);
         repeated.log_omega.clear();
         for (int64_t b = 0; b < shared.rows; b++) append(&repeated.log_omega, shared.log_omega);
-        EXPECT_TRUE(forward(shared) == forward(repeated)) << named.name;
+        EXPECT_TRUE(agree(shared, repeated)) << named.name;
         shared.n_rows.assign(shared.rows, shared.n);
         repeated.n_rows.clear();
-        EXPECT_TRUE(forward(shared) == forward(repeated)) << named.name << ", n per row";
+        EXPECT_TRUE(agree(shared, repeated)) << named.name << ", n per row";
     }
 }
 
