@@ -11,7 +11,8 @@ GURN_FN void gurn_suffix_slopes(const gurn_suffix *s, int32_t m_left, const int3
     int32_t first = s->top - s->high, last = s->top - s->low;
     for (int32_t j = first; j <= last; j += V_LANES) {
         v_f32 r = v_to_f32(v_splat_i32(s->top - j) - v_lane_index()), left = v_splat32((float)m_left) - r;
-        v_f32 rise = v_to_f32(v_i32_load(rest + j + 1) - v_i32_load(rest + j - 1));
+        /* Modulo 2^32: lanes beyond the window hold anything. */
+        v_f32 rise = v_to_f32((v_i32)((v_u32)v_i32_load(rest + j + 1) - (v_u32)v_i32_load(rest + j - 1)));
         v_f32_store(psi + j, v_suffix_slope(rise, r, left));
     }
     for (int32_t j = 1; j <= 2 * V_LANES; j++) psi[first - j] = psi[last + j] = 0.0f; /* read, with weight 0 */
