@@ -25,7 +25,7 @@ typedef struct gurn_suffix_work {
     int64_t warps;
 } gurn_suffix_work;
 
-__global__ void __launch_bounds__(GURN_WIDE) mvhg_suffix_tables(const __grid_constant__ gurn_suffix_work e) {
+__global__ void __launch_bounds__(GURN_WIDE, 1) mvhg_suffix_tables(const __grid_constant__ gurn_suffix_work e) {
     gurn_suffix_room room = {};
     gurn_suffix_room_cut(e.shared, e.w.rooms, &room);
     gurn_suffix_room_build<GURN_WIDE>(e.w, e.shared, e.bits, 0, gurn_work_n(e.w, 0), room);
