@@ -2,6 +2,7 @@
  * The CPU back end: which instruction set, how many threads, and a look at the data, which here is the host's to read.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef _OPENMP
@@ -146,14 +147,26 @@ static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, 
                                      (long long)b, (long long)j, value);
             }
     if (!call->x) return GURN_SUCCESS;
-    double slack = in->relaxation == GURN_SOFT ? 1.0 : 0.0; /* in soft mode the last class may be a fraction outside */
-    for (int64_t b = 0; b < in->rows; b++)
+    /* Soft: the last class may be a fraction outside, and rounded counts need not sum to n. */
+    bool soft = in->relaxation == GURN_SOFT;
+    double slack = soft ? 1.0 : 0.0;
+    for (int64_t b = 0; b < in->rows; b++) {
+        double sum = 0.0;
         for (int64_t c = 0; c < classes; c++) {
             double value = element(call->x, plan->dtype, b * classes + c);
             if (!(value >= -slack && value <= plan->m[c] + slack))
                 return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is %g: must be in 0..%d", (long long)b,
                                  (long long)c, value, (int)plan->m[c]);
+            if (!soft && value != floor(value))
+                return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is %g: must be a whole number in hard mode",
+                                 (long long)b, (long long)c, value);
+            sum += value;
         }
+        int32_t n = in->n_rows ? in->n_rows[b] : in->n;
+        if (!soft && sum != (double)n)
+            return gurn_fail(context, GURN_INVALID_X, "x[%lld] sums to %.0f: must sum to its n, %d", (long long)b, sum,
+                             (int)n);
+    }
     return GURN_SUCCESS;
 }
 

@@ -64,7 +64,8 @@ typedef enum gurn_status {
     GURN_INVALID_ORDER = 7,     /* not a permutation of 0..C-1, or given per call though the class sizes differ */
     GURN_INVALID_ROWS = 8,      /* rows below 0, or an array whose size in bytes would overflow */
     GURN_INVALID_NOISE = 9,     /* unknown noise kind, given noise missing, or NaN or +infinity in it (CPU contexts) */
-    GURN_INVALID_X = 10,        /* a count that is NaN or outside 0..m (CPU contexts) */
+    /* a count that is NaN or outside 0..m or, in hard mode, not whole, or a row that does not sum to n (CPU contexts) */
+    GURN_INVALID_X = 10,
     GURN_WORKSPACE_TOO_SMALL = 11,
     GURN_OUT_OF_MEMORY = 12,
     GURN_UNSUPPORTED = 13, /* a request that this version or this build cannot serve */
