@@ -153,11 +153,6 @@ static inline cudaLaunchConfig_t gurn_launch_rows(int64_t rows, int64_t per_bloc
         if (error_ != cudaSuccess) return error_; \
     } while (0)
 
-static inline bool gurn_is_fast(const gurn_mvhg_job *job, bool backward) {
-    return job->dtype == GURN_FLOAT32 && job->in.relaxation == GURN_HARD && job->in.noise.kind == GURN_NOISE_PHILOX &&
-           (!backward || job->in.tau <= GURN_FAST_TAU);
-}
-
 /*
  * Threads a row: few where windows are short, because what a step takes besides its window is shared by the rows of a
  * warp; by the widest window there may be, 2 * 6.8 standard deviations, whose square is at most a quarter of

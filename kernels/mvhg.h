@@ -47,11 +47,6 @@
 #define GURN_COST_CEILING (90 << 23)
 /* Race values are formed as 2^23 E(k) 2^cost(k), which saves a multiplication in E (logmath_lanes.h). */
 #define GURN_RACE_SCALE 0x1p23f
-/*
- * Relaxed values are computed in float32 up to this temperature: window * 2.2 stays below the 256 bits that fixed-point
- * tables resolve.
- */
-#define GURN_FAST_TAU 2.0
 
 #define GURN_L(name) s_##name
 #include "mvhg_lanes.h"

@@ -25,11 +25,6 @@
 #define GURN_LEVEL_ISA GURN_ISA_PORTABLE
 #endif
 
-static bool is_fast(const gurn_mvhg_job *job, bool backward) {
-    return job->dtype == GURN_FLOAT32 && job->in.relaxation == GURN_HARD && job->in.noise.kind == GURN_NOISE_PHILOX &&
-           (!backward || job->in.tau <= GURN_FAST_TAU);
-}
-
 size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p, gurn_scratch *scratch) {
     size_t at = 0, steps = (size_t)job->view->classes * GURN_TILE, width = (size_t)job->max_m + 1;
     gurn_scratch s = {0};
@@ -39,12 +34,12 @@ size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p,
         at += gurn_padded((size_t)(count) * sizeof *s.field); \
     } while (0)
     GURN_CUT(key, 1);
-    if (!(job->chain == GURN_CHAIN_EXACT && is_fast(job, backward))) GURN_CUT(lambda, steps);
+    if (!(job->chain == GURN_CHAIN_EXACT && gurn_is_fast(job, backward))) GURN_CUT(lambda, steps);
     if (backward) {
         GURN_CUT(left, steps);
         GURN_CUT(log_omega, steps);
     }
-    if (is_fast(job, backward)) {
+    if (gurn_is_fast(job, backward)) {
         /* A window begins up to a vector of counts early, and fills go to the next multiple of GURN_PHILOX_FLIGHT. */
         size_t vectors = (width + V_LANES) / GURN_PHILOX_STRIDE + 1;
         if (vectors < GURN_NOISE_VECTORS) vectors = GURN_NOISE_VECTORS;
@@ -78,8 +73,8 @@ size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p,
 /* Workspace: scratch of every thread, then (backward, shared omega) each tile's share of the gradient [tiles][C]. */
 static size_t mvhg_bytes(const gurn_mvhg_job *job, int backward) {
     if (job->chain == GURN_CHAIN_EXACT)
-        return is_fast(job, backward) ? GURN_NAME(mvhg_suffix_bytes)(job, backward)
-                                      : GURN_NAME(mvhg_exact_bytes)(job, backward);
+        return gurn_is_fast(job, backward) ? GURN_NAME(mvhg_suffix_bytes)(job, backward)
+                                           : GURN_NAME(mvhg_exact_bytes)(job, backward);
     size_t bytes = (size_t)job->threads * GURN_NAME(mvhg_scratch)(job, backward != 0, NULL, NULL);
     if (backward && job->in.log_omega_stride == 0)
         bytes += (size_t)gurn_tile_count(job->in.rows) * (size_t)job->view->classes * sizeof(double);
@@ -481,7 +476,7 @@ static void general_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows,
 
 static void mvhg_forward(const gurn_mvhg_job *job) {
     if (job->chain == GURN_CHAIN_EXACT) {
-        if (is_fast(job, false))
+        if (gurn_is_fast(job, false))
             GURN_NAME(mvhg_suffix_forward)(job);
         else
             GURN_NAME(mvhg_exact_forward)(job);
@@ -489,7 +484,7 @@ static void mvhg_forward(const gurn_mvhg_job *job) {
     }
     int64_t tiles = gurn_tile_count(job->in.rows);
     size_t scratch_bytes = GURN_NAME(mvhg_scratch)(job, false, NULL, NULL);
-    bool fast = is_fast(job, false);
+    bool fast = gurn_is_fast(job, false);
 #pragma omp parallel num_threads(job->threads)
     {
         gurn_scratch scratch;
@@ -515,7 +510,7 @@ static void mvhg_forward(const gurn_mvhg_job *job) {
 
 static void mvhg_backward(const gurn_mvhg_job *job) {
     if (job->chain == GURN_CHAIN_EXACT) {
-        if (is_fast(job, true))
+        if (gurn_is_fast(job, true))
             GURN_NAME(mvhg_suffix_backward)(job);
         else
             GURN_NAME(mvhg_exact_backward)(job);
@@ -525,7 +520,7 @@ static void mvhg_backward(const gurn_mvhg_job *job) {
     int32_t classes = job->view->classes;
     size_t scratch_bytes = GURN_NAME(mvhg_scratch)(job, true, NULL, NULL);
     double *partial = (double *)((char *)job->workspace + (size_t)job->threads * scratch_bytes); /* [tiles][C] */
-    bool fast = is_fast(job, true), shared = job->in.log_omega_stride == 0;
+    bool fast = gurn_is_fast(job, true), shared = job->in.log_omega_stride == 0;
 #pragma omp parallel num_threads(job->threads)
     {
         gurn_scratch scratch;

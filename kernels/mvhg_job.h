@@ -2,6 +2,8 @@
 #ifndef GURN_MVHG_JOB_H
 #define GURN_MVHG_JOB_H
 
+#include <stdbool.h>
+
 #include "gumbelurn.h"
 #include "plan.h"
 
@@ -22,5 +24,16 @@ typedef struct gurn_mvhg_job {
     gurn_mvhg_gradients grad;
     void *workspace;
 } gurn_mvhg_job;
+
+/*
+ * Relaxed values are computed in float32 up to this temperature: window * 2.2 stays below the 256 bits that fixed-point
+ * tables resolve.
+ */
+#define GURN_FAST_TAU 2.0
+/* Whether a call is one of races in fixed point (mvhg.h), on every device alike; else it takes the general path. */
+static inline bool gurn_is_fast(const gurn_mvhg_job *job, bool backward) {
+    return job->dtype == GURN_FLOAT32 && job->in.relaxation == GURN_HARD && job->in.noise.kind == GURN_NOISE_PHILOX &&
+           (!backward || job->in.tau <= GURN_FAST_TAU);
+}
 
 #endif

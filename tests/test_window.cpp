@@ -11,6 +11,7 @@
 
 #include "gumbelurn.h"
 #include "kernels/mvhg.h"
+#include "kernels/mvhg_job.h"
 
 namespace {
 
