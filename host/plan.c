@@ -44,10 +44,10 @@ static gurn_status fill_plan(gurn_context *context, gurn_plan *plan, const int32
 
     size_t psi_size = plan->dtype == GURN_FLOAT32 ? sizeof(float) : sizeof(double);
     int with_rest = plan->chain == GURN_CHAIN_MERGED;
-    if (gurn_plan_fill(plan->classes, m, plan->order, with_rest, psi_size, NULL, &plan->bytes, NULL) == 0)
+    if (gurn_plan_fill(plan->classes, m, plan->order, with_rest, plan->n_max, psi_size, NULL, &plan->bytes, NULL) == 0)
         plan->host_storage = aligned_alloc(64, plan->bytes);
-    if (!plan->host_storage || gurn_plan_fill(plan->classes, m, plan->order, with_rest, psi_size, plan->host_storage,
-                                              &plan->bytes, &plan->host) != 0)
+    if (!plan->host_storage || gurn_plan_fill(plan->classes, m, plan->order, with_rest, plan->n_max, psi_size,
+                                              plan->host_storage, &plan->bytes, &plan->host) != 0)
         return gurn_fail(context, GURN_OUT_OF_MEMORY, "no memory for the plan's tables (%zu bytes)", plan->bytes);
     return context->backend->plan_upload(context, plan);
 }

@@ -146,7 +146,9 @@ typedef enum gurn_dtype {
 
 /* How the multivariate law is drawn class after class. Both chains agree when C = 2 or all omega are equal. */
 typedef enum gurn_chain {
-    GURN_CHAIN_EXACT = 0, /* the law of [MVHG] Eq. 1 itself, whatever the class order; the default */
+    /* the law of [MVHG] Eq. 1 itself, whatever the class order; the default. In float32 to 1e-5 in log-probability where a
+       count is likely, and without what has probability 2^-44 in all */
+    GURN_CHAIN_EXACT = 0,
     GURN_CHAIN_MERGED = 1 /* the papers': the rest merged into one class, Eq. 3. Biased when C >= 3 and omega differ */
 } gurn_chain;
 
@@ -166,7 +168,9 @@ typedef struct gurn_plan_options {
     { sizeof(gurn_plan_options), GURN_FLOAT32, GURN_CHAIN_EXACT, NULL }
 
 /*
- * Describes an urn once: validates it and builds the tables of log-binomial coefficients where they will be read.
+ * Describes an urn once: validates it and builds the tables of log-binomial coefficients where they will be read: 16 bytes for
+ * every count of a class (float32), and of the rest at each step (merged chain); the exact chain in float32 has another 4
+ * for every number up to n_max that may be left at a step, unless that is more than 64 MiB in all, and slower tables then.
  *   classes  C >= 1
  *   m[C]     host; class sizes >= 0
  *   n_max    the largest n that calls will draw, 0 <= n_max <= sum of m

@@ -106,34 +106,43 @@ static void exact_law(const gurn_step *step, int32_t i, const gurn_suffix_tile *
         t->support[r] = gurn_suffix_support(here, next, step->m, step->m_rest, t->left[r]);
         t->rest[r] = suffix->rest[r] + (next->begin + next->top - t->left[r]);
         t->lambda[r] = here->fixed_lambda;
-        root[r] = t->support[r].low;
-        if (t->support[r].low < t->support[r].high)
-            root[r] = gurn_suffix_near_mode(here, step->own.fixed, t->rest[r], t->support[r], t->left[r]);
+        root[r] = gurn_suffix_guess(here, t->left[r]) + 0.5;
     }
 }
+
+/* So many steps are walked towards a mode; then, in the exact chain, whose guesses may be far off, it is sought. */
+#define GURN_WALK 16
 
 /*
  * Window and reference of every row of a tile, from its law and a guess at its mode. bits: how far above the mode's
  * cost a count may lie and still matter.
  */
-static void tile_windows(const gurn_step *step, const double *root, float bits, gurn_tile_step *t) {
+static void tile_windows(const gurn_step *step, int32_t i, const double *root, float bits,
+                         const gurn_suffix_tile *suffix, gurn_tile_step *t) {
     float limit[2][GURN_TILE], mode[GURN_TILE], left[GURN_TILE];
     for (int r = 0; r < GURN_TILE; r++) {
         gurn_support s = t->support[r];
         const int32_t *own = step->own.fixed, *rest = t->rest[r];
         int32_t k = root[r] < s.low ? s.low : root[r] > s.high ? s.high : (int32_t)root[r];
-        int32_t up = INT32_MAX, down = INT32_MAX;
+        int32_t up = INT32_MAX, down = INT32_MAX, walk = suffix ? GURN_WALK : INT32_MAX;
         t->reference[r] = 0;
         if (s.low < s.high) {
-            /* The root is right to within rounding: a step or none leads to the mode by the table itself. */
+            /* Nearly always a step or none leads to the mode by the table itself. */
             uint32_t cost = gurn_cost_fixed(own, rest, t->lambda[r], k);
+#define GURN_MOVE(direction)                                                                         \
+    do {                                                                                             \
+        k += direction;                                                                              \
+        if (--walk == 0) k = gurn_suffix_near_mode(&suffix->places[r][i], own, rest, s, t->left[r]); \
+        cost = gurn_cost_fixed(own, rest, t->lambda[r], k);                                          \
+    } while (0)
             while (k < s.high && (up = (int32_t)(gurn_cost_fixed(own, rest, t->lambda[r], k + 1) - cost)) < 0)
-                cost += (uint32_t)up, k++;
+                GURN_MOVE(1);
             while (k > s.low && (down = (int32_t)(gurn_cost_fixed(own, rest, t->lambda[r], k - 1) - cost)) < 0) {
-                cost += (uint32_t)down;
                 up = -down;
-                k--;
+                GURN_MOVE(-1);
             }
+#undef GURN_MOVE
+            if (walk <= 0 && k < s.high) up = (int32_t)(gurn_cost_fixed(own, rest, t->lambda[r], k + 1) - cost);
             t->reference[r] = cost & 0xFF800000u;
         }
         t->mode[r] = k;
@@ -165,7 +174,7 @@ static void tile_setup(const gurn_step *step, int32_t i, float bits, const gurn_
         exact_law(step, i, scratch->suffix, t, root);
     else
         merged_law(step, scratch->lambda + (int64_t)i * GURN_TILE, t, root);
-    tile_windows(step, root, bits, t);
+    tile_windows(step, i, root, bits, scratch->suffix, t);
 }
 
 /* Widens the window of one row to `bits`; false when it is as wide already. */

@@ -192,7 +192,7 @@ static gurn_suffix_work suffix_work(const gurn_mvhg_job *job, bool backward) {
     gurn_suffix_work e = {};
     bool shared = job->in.log_omega_stride == 0 && !job->in.n_rows;
     double m = job->max_m, total = (double)(job->width - job->view->classes), tau = job->in.tau;
-    e.bits = gurn_suffix_bits(job->view->classes, backward && tau > 0.0 ? tau : 0.0);
+    e.bits = gurn_suffix_bits(GURN_SUFFIX_RACE_BITS, job->view->classes, backward && tau > 0.0 ? tau : 0.0);
     gurn_suffix_sizes s = {};
     s.classes = job->view->classes;
     s.backward = backward;

@@ -106,14 +106,7 @@ GURN_DEVICE void gurn_suffix_room_build(const gurn_mvhg_work &w, const gurn_suff
         gurn_group_suffix_places<LANES>(w.view, w.order, w.log_omega, w.dtype, b * w.log_omega_stride, n, bits,
                                         room.places);
         gurn_group_suffix_fill<LANES>(w.view, n, room.places, room.b, 0, room.tables, sizes.table, GURN_SUFFIX_EDGE,
-                                      [&](int32_t, const gurn_suffix &s, const float *table) {
-                                          int32_t *rest = room.rest + s.begin, first = s.top - s.high,
-                                                  last = s.top - s.low;
-                                          for (int32_t j = lane; j <= last; j += LANES)
-                                              rest[j] = j >= first ? -s_log2_fixed(table[j]) : 0;
-                                          for (int32_t j = lane; j < GURN_SUFFIX_EDGE; j += LANES)
-                                              rest[-1 - j] = rest[last + 1 + j] = 0;
-                                      });
+                                      room.rest);
         if (room.psi) gurn_suffix_room_slopes<LANES>(w.view, room);
     }
     gurn_group_sync<LANES>();
@@ -148,6 +141,17 @@ template <int LANES, class Real>
 GURN_DEVICE void gurn_suffix_room_clear(const gurn_suffix_sizes &sizes, Real *adjoint) {
     int64_t entries = sizes.classes * sizes.table;
     for (int64_t j = (int64_t)(threadIdx.x & (LANES - 1)); j < entries; j += LANES) adjoint[j] = 0;
+}
+
+/* Adds a, the gradient to log S at entry j, to what reaches the nodes, less their weights (gurn_suffix_nodes_weight). */
+GURN_DEVICE void gurn_suffix_nodes_pull(const gurn_suffix_nodes &nodes, int32_t j, float a, float *pull) {
+    float x = (float)(j - nodes.first) * nodes.inverse, before[GURN_SUFFIX_NODES], behind = a;
+    before[0] = 1.0f;
+    for (int t = 1; t < GURN_SUFFIX_NODES; t++) before[t] = before[t - 1] * (x - (float)(t - 1));
+    for (int t = GURN_SUFFIX_NODES - 1; t >= 0; t--) {
+        pull[t] = fmaf(before[t], behind, pull[t]);
+        behind *= x - (float)t;
+    }
 }
 
 /* The place of the last class that has balls, and the one before it; -1 if there is none. */
@@ -188,15 +192,21 @@ GURN_DEVICE void gurn_suffix_room_sweep(const gurn_plan_view &view, const gurn_s
         int32_t middle = gurn_suffix_clamp(here.mean, here.own_low, here.own_high);
         int32_t centre = gurn_suffix_clamp(here.mean_left, here.low, here.high);
         int32_t first = here.top - here.high, end = here.top - here.low, shift = after.top - here.top;
-        float own = 0.0f, together = 0.0f;
+        bool smooth = here.apart > 0;
+        gurn_suffix_nodes nodes = gurn_suffix_nodes_of(here.high - here.low + 1);
+        float own = 0.0f, together = 0.0f, pull[GURN_SUFFIX_NODES] = {};
         gurn_group_suffix_own<LANES>(&here, &view.steps[i], room.b);
         for (int32_t j = first + lane; j <= end; j += LANES) {
             float a = room.adjoint[here.begin + j] * scale + (carried ? room.carry[j] : 0.0f);
             float table = room.tables[here.begin + j];
-            bool held = table >= GURN_SUFFIX_SWEPT;
+            bool held = smooth || table >= GURN_SUFFIX_SWEPT;
+            if (smooth) gurn_suffix_nodes_pull(nodes, j, a, pull);
             if (held) together = fmaf(a, (float)(here.top - j - centre), together);
             room.g[j] = held ? a / (table * top) : 0.0f;
         }
+        for (int t = 0; smooth && t < GURN_SUFFIX_NODES; t++)
+            pull[t] = gurn_group_sum<LANES>(pull[t]) * gurn_suffix_nodes_weight(t) /
+                      (room.tables[here.begin + nodes.first + t * nodes.apart] * top);
         gurn_group_sync<LANES>();
         float factor = s_from_bits32((uint32_t)(127 - GURN_SUFFIX_EXPONENT - here.exponent) << 23);
         for (int32_t j = after.top - after.high + lane; j <= after.top - after.low; j += LANES) {
@@ -204,6 +214,16 @@ GURN_DEVICE void gurn_suffix_room_sweep(const gurn_plan_view &view, const gurn_s
             from = from > here.own_low ? from : here.own_low;
             to = to < here.own_high ? to : here.own_high;
             float c0 = 0.0f, c1 = 0.0f;
+            if (smooth) {
+                int32_t k = j - shift - nodes.first; /* of node 0 */
+                for (int t = 0; t < GURN_SUFFIX_NODES; t++, k -= nodes.apart) {
+                    if (k < here.own_low || k > here.own_high) continue;
+                    float a = room.b[k - here.own_low] * pull[t];
+                    c0 += a;
+                    c1 = fmaf(a, (float)(k - middle), c1);
+                }
+                from = to + 1;
+            }
             for (int32_t k = from; k <= to; k++) {
                 float a = room.b[k - here.own_low] * room.g[j - k - shift];
                 c0 += a;

@@ -51,14 +51,13 @@ static layout layout_of(const gurn_mvhg_job *job, bool backward) {
     size_t classes = (size_t)view->classes;
     layout l = {0};
     l.backward = backward;
-    l.bits = gurn_suffix_bits(view->classes, backward && job->in.tau > 0.0 ? job->in.tau : 0.0);
+    l.bits = gurn_suffix_bits(GURN_SUFFIX_RACE_BITS, view->classes, backward && job->in.tau > 0.0 ? job->in.tau : 0.0);
     l.capacity = gurn_suffix_measure(view, job->n_max, l.bits);
     l.shared = job->in.log_omega_stride == 0 && !job->in.n_rows;
     l.set_bytes = set_cut(&l, view->classes, NULL, NULL);
     l.scratch_bytes = GURN_NAME(mvhg_scratch)(job, backward, NULL, NULL);
-    l.work_bytes = gurn_suffix_cut(NULL, view->classes, l.capacity.own, sizeof(float), NULL);
-    /* forward: two tables that take turns; backward: gurn_suffix_sweep */
-    l.sweep_bytes = (backward ? 4 : 2) * gurn_padded((size_t)l.capacity.table * sizeof(float));
+    l.work_bytes = gurn_suffix_cut(NULL, view->classes, l.capacity.own, l.capacity.table, sizeof(float), NULL);
+    if (backward) l.sweep_bytes = 4 * gurn_padded((size_t)l.capacity.table * sizeof(float));
     size_t adjoint = gurn_padded((size_t)l.capacity.entries * sizeof(float));
     size_t row = l.set_bytes + (backward ? adjoint : 0);
     l.rows = GURN_TILE;
@@ -82,7 +81,6 @@ typedef struct thread_memory {
     gurn_scratch scratch;
     gurn_suffix_work work;
     gurn_suffix_sweep sweep;
-    float *turns;
     gurn_suffix_tile tile;
     table_set sets[GURN_TILE]; /* not shared */
     float *adjoint[GURN_TILE];
@@ -92,10 +90,9 @@ static void thread_cut(const gurn_mvhg_job *job, const layout *l, char *p, threa
     size_t table = gurn_padded((size_t)l->capacity.table * sizeof(float));
     GURN_NAME(mvhg_scratch)(job, l->backward, p, &t->scratch);
     p += l->scratch_bytes;
-    gurn_suffix_cut(&t->work, job->view->classes, l->capacity.own, sizeof(float), p);
+    gurn_suffix_cut(&t->work, job->view->classes, l->capacity.own, l->capacity.table, sizeof(float), p);
     gurn_suffix_sizes(job->view, &t->work);
     p += l->work_bytes;
-    t->turns = (float *)p;
     if (l->backward)
         t->sweep =
             (gurn_suffix_sweep){(float *)p, (float *)(p + table), (float *)(p + 2 * table), (float *)(p + 3 * table)};
@@ -109,20 +106,30 @@ static void thread_cut(const gurn_mvhg_job *job, const layout *l, char *p, threa
     t->scratch.suffix = &t->tile;
 }
 
-/* Fills the tables of row b. */
-static void set_fill(const gurn_mvhg_job *job, const layout *l, int64_t b, const thread_memory *t, table_set *set) {
+/* Fills the sets of some rows, at most a tile. */
+static void sets_fill(const gurn_mvhg_job *job, const layout *l, int count, const int64_t *row, const thread_memory *t,
+                      table_set *const *sets) {
     const gurn_plan_view *view = job->view;
-    int32_t n = gurn_row_n(&job->in, b);
-    if (!gurn_suffix_places(view, job->in.order, job->in.log_omega, job->dtype, b * job->in.log_omega_stride, n,
-                            l->bits, &t->work, set->places))
-        return;
-    gurn_suffix_fill_f32(view, n, set->places, t->work.b, l->backward ? set->tables : t->turns, l->capacity.table,
-                         l->backward, set->rest);
-    for (int32_t i = 1; l->backward && i < view->classes; i++) {
-        const gurn_step *step = &view->steps[i];
-        if (step->m == 0) continue;
-        const gurn_suffix *s = &set->places[i];
-        gurn_suffix_slopes(s, step->m + step->m_rest, set->rest + s->begin, set->psi + s->begin);
+    int64_t at[GURN_TILE];
+    int32_t n[GURN_TILE];
+    gurn_suffix *places[GURN_TILE];
+    for (int r = 0; r < count; r++) {
+        at[r] = row[r] * job->in.log_omega_stride;
+        n[r] = gurn_row_n(&job->in, row[r]);
+        places[r] = sets[r]->places;
+    }
+    unsigned wanted =
+        gurn_suffix_places(view, job->in.order, job->in.log_omega, job->dtype, count, at, n, l->bits, &t->work, places);
+    for (int r = 0; r < count; r++) {
+        const table_set *set = sets[r];
+        if (!(wanted >> r & 1)) continue;
+        gurn_suffix_fill_f32(view, n[r], &t->work, set->places, l->backward ? set->tables : NULL, set->rest);
+        for (int32_t i = 1; l->backward && i < view->classes; i++) {
+            const gurn_step *step = &view->steps[i];
+            if (step->m == 0) continue;
+            const gurn_suffix *s = &set->places[i];
+            gurn_suffix_slopes(s, step->m + step->m_rest, set->rest + s->begin, set->psi + s->begin);
+        }
     }
 }
 
@@ -140,18 +147,22 @@ static void tile_point(thread_memory *t, int r, const table_set *set, float *adj
  * its tables.
  */
 static void tile_fill(const gurn_mvhg_job *job, const layout *l, int64_t b, int rows, thread_memory *t) {
-    int from = 0;
+    int count = 0;
+    int64_t row[GURN_TILE];
+    table_set *sets[GURN_TILE];
     for (int r = 0; r < GURN_TILE; r++) {
         if (r < rows) {
             if (r == 0 || job->in.log_omega_stride != 0 ||
                 gurn_row_n(&job->in, b + r) != gurn_row_n(&job->in, b + r - 1)) {
-                set_fill(job, l, b + r, t, &t->sets[r]);
-                from = r;
+                row[count] = b + r;
+                sets[count++] = &t->sets[r];
             }
-            if (l->backward) memset(t->adjoint[r], 0, (size_t)l->capacity.entries * sizeof(float));
         }
-        tile_point(t, r, &t->sets[from], l->backward ? t->adjoint[r < rows ? r : rows - 1] : NULL);
+        tile_point(t, r, sets[count - 1], l->backward ? t->adjoint[r < rows ? r : rows - 1] : NULL);
     }
+    sets_fill(job, l, count, row, t, sets);
+    for (int r = 0; l->backward && r < rows; r++)
+        memset(t->adjoint[r], 0, (size_t)gurn_suffix_used(job->view, t->tile.places[r]) * sizeof(float));
 }
 
 /* The one table_set of a call, for all threads. */
@@ -159,7 +170,7 @@ static void shared_fill(const gurn_mvhg_job *job, const layout *l, char *p, tabl
     thread_memory t = {0};
     thread_cut(job, l, job->workspace, &t);
     set_cut(l, job->view->classes, p, set);
-    set_fill(job, l, 0, &t, set);
+    sets_fill(job, l, 1, (int64_t[]){0}, &t, &set);
 }
 
 static char *shared_memory(const gurn_mvhg_job *job, const layout *l) {
@@ -200,8 +211,8 @@ static void row_finish(const gurn_mvhg_job *job, const layout *l, int r, const t
     log_omega[(int64_t)last * GURN_TILE] -= log_omega[(int64_t)before * GURN_TILE];
     const gurn_suffix *s = t->tile.places[r];
     if (!l->shared && s[0].variance_left > 0.0 && before > 0) /* neither n = 0 nor n = sum m; and there is a table */
-        gurn_suffix_sweep_back(view, s, t->tile.tables[r], t->tile.adjoint[r], l->capacity.entries, &t->work, &t->sweep,
-                               log_omega, GURN_TILE);
+        gurn_suffix_sweep_back(view, s, t->tile.tables[r], t->tile.adjoint[r], &t->work, &t->sweep, log_omega,
+                               GURN_TILE);
 }
 
 static void tile_backward(const gurn_mvhg_job *job, const layout *l, int64_t b, int rows, const thread_memory *t,
@@ -244,8 +255,7 @@ static void runs_finish(const gurn_mvhg_job *job, const layout *l, const table_s
             adjoint[j] = (float)total;
         }
         if (l->capacity.entries > 0)
-            gurn_suffix_sweep_back(view, one->places, one->tables, adjoint, l->capacity.entries, &t.work, &t.sweep, sum,
-                                   1);
+            gurn_suffix_sweep_back(view, one->places, one->tables, adjoint, &t.work, &t.sweep, sum, 1);
     }
     for (int32_t i = 0; i < classes; i++) gurn_set_real(job->grad.log_omega, job->dtype, job->in.order[i], sum[i]);
 }

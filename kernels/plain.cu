@@ -191,7 +191,8 @@ __global__ void __launch_bounds__(GURN_WIDE, 1) plain_build(const __grid_constan
     if (thread == 0) *w.state = made;
     if (made == PLAIN_SUFFIX) {
         gurn_group_suffix_places<GURN_WIDE>(w.view, w.order, w.log_omega, w.dtype, 0, law.n, w.bits, t.place);
-        gurn_group_suffix_fill<GURN_WIDE>(w.view, law.n, t.place, t.own, t.shape.own_room, t.suffix, w.table_room);
+        gurn_group_suffix_fill<GURN_WIDE>(w.view, law.n, t.place, t.own, t.shape.own_room, t.suffix, w.table_room, 0,
+                                          NULL);
         for (int32_t i = thread; t.shape.list_room && i < w.view.classes; i += GURN_WIDE)
             if (w.view.steps[i].m_rest > 0) gurn_plain_place_tables(&t, i, law.n);
     }
@@ -235,7 +236,8 @@ __global__ void __launch_bounds__(PLAIN_WARPS *GURN_WARP) plain_rows(const __gri
         if (law.kind != PLAIN_TABLES) continue;
         gurn_group_suffix_places<GURN_WARP>(w.view, w.order, w.log_omega, w.dtype, b * w.stride, law.n, w.bits,
                                             t.place);
-        gurn_group_suffix_fill<GURN_WARP>(w.view, law.n, t.place, t.own, t.shape.own_room, t.suffix, w.table_room);
+        gurn_group_suffix_fill<GURN_WARP>(w.view, law.n, t.place, t.own, t.shape.own_room, t.suffix, w.table_room, 0,
+                                          NULL);
         if (gurn_lane() == 0) plain_draw_row(w, t, b, law.n, false);
         __syncwarp();
     }
@@ -258,7 +260,7 @@ static size_t lay_out(const gurn_plain_job *job, plain_work *w) {
         w->lambda = (double *)gurn_plain_take(p, &at, (size_t)(classes * w->lambda_rows) * sizeof(double));
     }
     /* Every width grows with the sizes that it is computed from (suffix_lanes.h): these bound those of all places. */
-    w->bits = gurn_suffix_bits((int32_t)classes, 0.0);
+    w->bits = gurn_suffix_bits(GURN_SUFFIX_PLAIN_BITS, (int32_t)classes, 0.0);
     double total = job->total, most = job->max_m < job->n_max ? job->max_m : job->n_max;
     int64_t own = gurn_plain_recurrence_room(0.25 * most, most), of_tables = 0;
     if (!w->merged) {

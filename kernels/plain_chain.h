@@ -71,7 +71,7 @@ GURN_FN int32_t gurn_plain_buckets(int64_t sums) {
  * less than 2 e^-nats (Bernstein), while the mode has 1 / sqrt(1 + 12 V) at least (moments.h).
  */
 GURN_FN int64_t gurn_plain_recurrence_room(double variance, double most) {
-    double nats = gurn_suffix_nats(-s_log2_64(GURN_PLAIN_TINY) + 2.0, variance), third = nats / 3.0;
+    double nats = s_suffix_nats(-s_log2_64(GURN_PLAIN_TINY) + 2.0, variance), third = nats / 3.0;
     double room = 2.0 * (third + sqrt(fma(third, third, 2.0 * nats * variance))) + 6.0;
     return (int64_t)(room < most + 1.0 ? room : most + 1.0);
 }

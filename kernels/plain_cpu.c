@@ -102,6 +102,7 @@ typedef struct scratch {
     double *lambda; /* [C][TILE]: base-2 log odds of the steps of a tile (recurrences) */
     stream noise;
     gurn_suffix_work work; /* tables are built with it */
+    gurn_suffix *places;   /* [TILE][C]: of the rows of a tile, where they differ */
     int32_t taker;         /* the last place that has balls */
     int32_t tables_n;      /* what the tables below were made for, -1: nothing yet */
     gurn_plain_tables tables;
@@ -109,13 +110,19 @@ typedef struct scratch {
 
 static bool one_set(const gurn_plain_job *job) { return job->in.log_omega_stride == 0 && !job->in.n_rows; }
 
-static double window_bits(const gurn_plain_job *job) { return gurn_suffix_bits(job->view->classes, 0.0); }
+static double window_bits(const gurn_plain_job *job) {
+    return gurn_suffix_bits(GURN_SUFFIX_PLAIN_BITS, job->view->classes, 0.0);
+}
 
 static bool is_merged(const gurn_plain_job *job) { return job->chain == GURN_CHAIN_MERGED; }
 
+static gurn_suffix_capacity suffix_room(const gurn_plain_job *job) {
+    gurn_suffix_capacity none = {0, 0, 0};
+    return is_merged(job) ? none : gurn_suffix_measure(job->view, job->n_max, window_bits(job));
+}
+
 static gurn_plain_shape tables_shape(const gurn_plain_job *job) {
-    gurn_suffix_capacity room = {0, 0, 0};
-    if (!is_merged(job)) room = gurn_suffix_measure(job->view, job->n_max, window_bits(job));
+    gurn_suffix_capacity room = suffix_room(job);
     double most = job->max_m < job->n_max ? job->max_m : job->n_max;
     int64_t own = gurn_plain_recurrence_room(0.25 * most, most);
     return gurn_plain_shape_of(job->view->classes, own > room.own ? own : room.own, room.entries, job->total,
@@ -127,9 +134,12 @@ static size_t cut_scratch(const gurn_plain_job *job, const gurn_plain_shape *sha
     size_t at = 0;
     s->lambda = (double *)gurn_plain_take(p, &at, (size_t)job->view->classes * TILE * sizeof(double));
     if (is_merged(job)) return at;
-    char *work =
-        gurn_plain_take(p, &at, gurn_suffix_cut(&s->work, job->view->classes, shape->own_room, sizeof(double), NULL));
-    gurn_suffix_cut(&s->work, job->view->classes, shape->own_room, sizeof(double), work);
+    int64_t table = suffix_room(job).table;
+    size_t bytes = gurn_suffix_cut(&s->work, job->view->classes, shape->own_room, table, sizeof(double), NULL);
+    char *work = gurn_plain_take(p, &at, bytes);
+    gurn_suffix_cut(&s->work, job->view->classes, shape->own_room, table, sizeof(double), work);
+    size_t places = one_set(job) ? 0 : (size_t)job->view->classes * TILE * sizeof *s->places;
+    s->places = (gurn_suffix *)gurn_plain_take(p, &at, places);
     return at;
 }
 
@@ -217,15 +227,26 @@ static void draw_by_recurrence(const gurn_plain_job *job, const scratch *s, int6
 
 /* ------------------------------------------------------------------------------------------------ chain: tables --- */
 
-/* The tables of row b, 0 < n < total. */
-static void build_tables(const gurn_plain_job *job, scratch *s, int64_t b, int32_t n) {
+/* The places of rows first..first + rows - 1 of the batch, row r's at places[r]. */
+static void set_places(const gurn_plain_job *job, const scratch *s, int64_t first, int rows,
+                       gurn_suffix *const *places) {
+    int64_t at[TILE];
+    int32_t n[TILE];
+    for (int r = 0; r < rows; r++) {
+        at[r] = (first + r) * job->in.log_omega_stride;
+        n[r] = gurn_row_n(&job->in, first + r);
+    }
+    gurn_suffix_places(job->view, job->in.order, job->in.log_omega, job->dtype, rows, at, n, window_bits(job), &s->work,
+                       places);
+}
+
+/* The tables of a row, 0 < n < total, whose places are set. */
+static void build_tables(const gurn_plain_job *job, scratch *s, int32_t n) {
     const gurn_plain_tables *t = &s->tables;
     const gurn_plan_view *view = job->view;
-    gurn_suffix_places(view, job->in.order, job->in.log_omega, job->dtype, b * job->in.log_omega_stride, n,
-                       window_bits(job), &s->work, t->place);
-    gurn_suffix_fill_f64(view, n, t->place, s->work.b64, t->suffix, 0, true, NULL);
+    gurn_suffix_fill_f64(view, n, &s->work, t->place, t->suffix, NULL);
     for (int32_t i = 0; i < s->taker; i++) {
-        gurn_suffix_own_f64(&t->place[i], &view->steps[i], t->own + i * t->shape.own_room);
+        gurn_suffix_own_f64(&t->place[i], &view->steps[i], t->own + i * t->shape.own_room, NULL);
         if (t->shape.list_room) gurn_plain_place_tables(t, i, n);
     }
     s->tables_n = n;
@@ -284,6 +305,10 @@ static void exact_tile(const gurn_plain_job *job, scratch *s, int64_t b, int row
         if (is && r < rows) recurrence |= 1u << r;
     }
     if (recurrence) draw_by_recurrence(job, s, b, rows, recurrence);
+    bool own = job->in.log_omega_stride != 0;
+    gurn_suffix *places[TILE];
+    for (int r = 0; r < TILE; r++) places[r] = s->places + (size_t)r * (size_t)job->view->classes;
+    if (recurrence != (1u << rows) - 1) set_places(job, s, b, rows, places);
     for (int r = 0; r < rows; r++) {
         int32_t n = gurn_row_n(&job->in, b + r);
         if (recurrence >> r & 1) continue;
@@ -291,7 +316,10 @@ static void exact_tile(const gurn_plain_job *job, scratch *s, int64_t b, int row
             write_certain(job, b + r, n);
             continue;
         }
-        if (job->in.log_omega_stride != 0 || s->tables_n != n) build_tables(job, s, b + r, n);
+        if (own || s->tables_n != n) {
+            memcpy(s->tables.place, places[r], (size_t)job->view->classes * sizeof **places);
+            build_tables(job, s, n);
+        }
         draw_by_tables(job, s, b, r, r + 1, n, false);
     }
 }
@@ -315,7 +343,8 @@ static bool shared_recurrence(const gurn_plain_job *job, const scratch *s) {
 /* What rows that share omega and n share: suffix tables, or log odds; and where running sums are. */
 static void build_shared(const gurn_plain_job *job, scratch *s, bool recurrence) {
     if (!recurrence) {
-        build_tables(job, s, 0, job->in.n);
+        set_places(job, s, 0, 1, &s->tables.place);
+        build_tables(job, s, job->in.n);
         return;
     }
     for (int32_t i = 0; i < job->view->classes; i++) s->tables.lambda[i] = s->lambda[(int64_t)i * TILE];

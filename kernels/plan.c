@@ -49,8 +49,29 @@ static void fill_table(int32_t m, int32_t *fixed, double *wide, void *psi, size_
     }
 }
 
-int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int with_rest, size_t psi_size,
-                   void *storage, size_t *bytes, gurn_plan_view *view) {
+/* What is left at a place has the same r = 0..top as draws have, and one more, for windows have a margin. */
+static int64_t left_top(int32_t m_left, int32_t n_max) { return m_left < n_max + 1 ? m_left : (int64_t)n_max + 1; }
+
+/* From 0 upwards, summed as above. */
+static void fill_left(int32_t m_left, int64_t top, int32_t *fixed) {
+    double sum = 0.0, lost = 0.0;
+    fixed[top] = 0;
+    for (int64_t r = 0; r < top; r++) {
+        double term = s_log2_64((double)(r + 1) / (double)(m_left - r)) - lost;
+        double next = sum + term;
+        lost = (next - sum) - term;
+        sum = next;
+        fixed[top - r - 1] = to_fixed(sum);
+    }
+}
+
+/* Whether what is left at this place is a sum of two classes or more, of which this is one, and earlier ones have balls. */
+static int has_left(int32_t m, int32_t rest, int32_t m_left, int64_t total) {
+    return m > 0 && rest > 0 && m_left < total;
+}
+
+int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int with_rest, int32_t n_max,
+                   size_t psi_size, void *storage, size_t *bytes, gurn_plan_view *view) {
     size_t at = 0, count = 0;
     int32_t *distinct = malloc(2 * (size_t)classes * sizeof *distinct);
     gurn_table *tables = malloc(2 * (size_t)classes * sizeof *tables);
@@ -60,11 +81,18 @@ int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int 
         return -1;
     }
     int32_t rest = 0;
+    size_t left_entries = 0;
+    int64_t total = 0;
+    for (int32_t c = 0; c < classes; c++) total += m[c];
     for (int32_t i = classes - 1; i >= 0; i--) {
-        distinct[count++] = m[order[i]];
+        int32_t own = m[order[i]];
+        distinct[count++] = own;
         if (with_rest) distinct[count++] = rest;
-        rest += m[order[i]];
+        if (has_left(own, rest, rest + own, total))
+            left_entries += (size_t)left_top(rest + own, n_max) + 1 + 2 * GURN_TABLE_PAD;
+        rest += own;
     }
+    int with_left = !with_rest && psi_size == sizeof(float) && left_entries <= GURN_LEFT_ENTRIES;
     qsort(distinct, count, sizeof *distinct, compare_m);
     size_t unique = 0;
     for (size_t t = 0; t < count; t++)
@@ -90,6 +118,23 @@ int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int 
         fill_table(distinct[t], fixed, wide, psi, psi_size);
         tables[t] = (gurn_table){fixed, wide, psi, distinct[t]};
     }
+    rest = 0;
+    for (int32_t i = classes - 1; i >= 0; i--) {
+        int32_t own = m[order[i]], m_left = rest + own;
+        gurn_left_table left = {NULL, 0};
+        if (with_left && has_left(own, rest, m_left, total)) {
+            int64_t top = left_top(m_left, n_max);
+            size_t entries = (size_t)top + 1 + 2 * GURN_TABLE_PAD;
+            int32_t *fixed = take(storage, &at, entries * sizeof *fixed);
+            if (storage) {
+                for (size_t k = 0; k < entries; k++) fixed[k] = 0;
+                fill_left(m_left, top, fixed + GURN_TABLE_PAD);
+                left = (gurn_left_table){fixed + GURN_TABLE_PAD, top};
+            }
+        }
+        if (storage) steps[i].left = left;
+        rest = m_left;
+    }
     *bytes = at;
     if (storage) {
         rest = 0;
@@ -103,7 +148,8 @@ int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int 
                               own ? s_log2_64(own) : 0.0,
                               rest ? s_log2_64(rest) : 0.0,
                               tables[t - distinct],
-                              {NULL, NULL, NULL, 0}};
+                              {NULL, NULL, NULL, 0},
+                              steps[i].left};
             if (with_rest) {
                 t = bsearch(&rest, distinct, unique, sizeof *distinct, compare_m);
                 step.rest = tables[t - distinct];
@@ -132,6 +178,7 @@ gurn_plan_view gurn_plan_rebase(const gurn_plan_view *view, const void *from, co
             tables[t]->wide = moved(tables[t]->wide, from, to);
             tables[t]->psi = moved(tables[t]->psi, from, to);
         }
+        s.left.fixed = moved(s.left.fixed, from, to);
         steps_out[i] = s;
     }
     return (gurn_plan_view){view->classes, moved(view->steps, from, to), moved(view->order, from, to),

@@ -34,6 +34,18 @@ typedef struct gurn_table {
     int64_t m;
 } gurn_table;
 
+/*
+ * T_M of M = m + m_rest, what this and all later classes have together, for r = 0..top, laid out downwards: entry j is of
+ * r = top - j. In units of 2^-23 bit modulo 2^32, up to a constant. What suffix sums are smooth beside (suffix_nodes.h).
+ */
+typedef struct gurn_left_table {
+    const int32_t *fixed; /* NULL: there is none */
+    int64_t top;
+} gurn_left_table;
+
+/* The most entries that a plan has of them; with more it has none. */
+#define GURN_LEFT_ENTRIES ((size_t)1 << 24)
+
 /* One step of the chain: the class at this place of the order against all classes at later places. */
 typedef struct gurn_step {
     int32_t m;            /* size of the class */
@@ -41,6 +53,7 @@ typedef struct gurn_step {
     double log2_m;        /* log2 m, 0 when m = 0 */
     double log2_m_rest;   /* log2 m_rest, 0 when m_rest = 0 */
     gurn_table own, rest; /* rest has NULL pointers in a plan of the exact chain, whose rest depends on omega */
+    gurn_left_table left; /* exact chain in float32, places that have a suffix table which is no class's own */
 } gurn_step;
 
 typedef struct gurn_plan_view {
@@ -54,12 +67,13 @@ typedef struct gurn_plan_view {
  * Lays out and fills the tables of an urn in one block of memory.
  *   m[C]       class sizes, by class; order[C]: class at each place
  *   with_rest  whether tables of the m_rest are wanted (merged chain)
+ *   n_max      the most that is drawn
  *   psi_size   sizeof(float) or sizeof(double)
  *   storage    NULL: only *bytes is computed; else *bytes bytes aligned to 64, filled, and *view points into it
  * Returns 0, or -1 when the memory for its scratch (O(C)) is not to be had or the size overflows.
  */
-int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int with_rest, size_t psi_size,
-                   void *storage, size_t *bytes, gurn_plan_view *view);
+int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int with_rest, int32_t n_max,
+                   size_t psi_size, void *storage, size_t *bytes, gurn_plan_view *view);
 
 /*
  * The same view with its pointers moved from one copy of the block to another: steps_out[C] receives the moved steps.

@@ -63,6 +63,7 @@ GURN_FN v_f32 v_from_bits32(v_u32 a) { return (v_f32)a; }
 GURN_FN v_u64 v_bits64(v_f64 a) { return (v_u64)a; }
 GURN_FN v_f64 v_from_bits64(v_u64 a) { return (v_f64)a; }
 GURN_FN v_f32 v_to_f32(v_i32 a) { return __builtin_convertvector(a, v_f32); }
+GURN_FN v_i32 v_truncate32(v_f32 a) { return __builtin_convertvector(a, v_i32); }
 GURN_FN v_f64 v_to_f64(v_i64 a) { /* exact for |a| < 2^51 */
     return (v_f64)(a + (int64_t)0x4338000000000000) - v_splat64(0x1.8p52);
 }
@@ -191,6 +192,13 @@ GURN_FN v_f32 v_reciprocal32(v_f32 a) {
 #define V_EXCHANGE(a, w) __builtin_shufflevector(a, a, 0 ^ w, 1 ^ w, 2 ^ w, 3 ^ w, 4 ^ w, 5 ^ w, 6 ^ w, 7 ^ w)
 #else
 #define V_EXCHANGE(a, w) __builtin_shufflevector(a, a, 0 ^ w, 1 ^ w, 2 ^ w, 3 ^ w)
+#endif
+#if V_LANES == 16
+#define V_REVERSED(a) __builtin_shufflevector(a, a, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#elif V_LANES == 8
+#define V_REVERSED(a) __builtin_shufflevector(a, a, 7, 6, 5, 4, 3, 2, 1, 0)
+#else
+#define V_REVERSED(a) __builtin_shufflevector(a, a, 3, 2, 1, 0)
 #endif
 /* STEP(8) STEP(4) STEP(2) STEP(1), from half the lanes down: a reduction by halves, whose result every lane then holds. */
 #if V_LANES == 16

@@ -11,19 +11,21 @@
  * every k.)
  *
  * Windows. S_i is held for low_i <= r <= high_i only. The chance that n_i ever leaves its window, or a count its own,
- * is below 2^-GURN_SUFFIX_BITS (proof in suffix_lanes.h: 4 C events, each of which has at most 2^-60 / 4 C), and what
- * is left is the law given that it does not happen, as every count leads from a window into the next: own_low_i +
- * low_{i+1} <= low_i, and so on. (Where P(n_i = r) is itself so small S_i(r) is not what its name says, for the sum
- * lacks what comes from beyond the next window: relative errors are up to 2^-60 / P(n_i = r).) Backward needs more, for
- * a relaxed weight 2^-24 of the winner's comes from a count 24 tau bits less likely: those bits are added. Besides,
+ * is below 2^-bits (proof in suffix_lanes.h: 4 C events, each of which has at most 2^-bits / 4 C), and what is left is
+ * the law given that it does not happen, as every count leads from a window into the next: own_low_i + low_{i+1} <=
+ * low_i, and so on. (Where P(n_i = r) is itself small S_i(r) is not quite what its name says, for the sum lacks what
+ * comes from beyond the next window: relative errors are up to 2^-bits / P(n_i = r).) A race, whose noise has 32 bits,
+ * can not tell the law from one that is 2^-GURN_SUFFIX_RACE_BITS away; plain draws have uniforms of 53 bits. Backward
+ * may need more, for a relaxed weight 2^-24 of the winner's comes from a count 24 tau bits less likely: there is room for
+ * that beside a draw of 2^-GURN_SUFFIX_RELAXED_BITS, and for the larger weights beside one that is less likely. Besides,
  * entries less than 2^-112 of the largest b_i, or 2^-120 of the largest S_i, are left out: no float is denormal, and
  * the costs of any two counts of a step differ by less than the 256 bits that fixed-point arithmetic modulo 2^32 can
  * tell.
  *
  * Everything that decides is exactly rounded arithmetic in a fixed order, whatever the vector width: a table has one
  * output per lane, each summed over k from own_low upwards in groups of GURN_SUFFIX_GROUP, each group from 0 by fma,
- * and the groups added in order. (Groups keep the rounding error of long sums small.) So the tables have the same bits
- * on all devices, and x the same bits whether omega is given once or with every row.
+ * and the groups added in order. (Groups keep the rounding error of long sums small, and may be summed side by side.) So
+ * the tables have the same bits on all devices, and x the same bits whether omega is given once or with every row.
  *
  * Tables are laid out downwards: entry j of table i is of r = top_i - j, so that at a step they are read at k, as all
  * other tables are, from entry top_{i+1} - n_i on.
@@ -34,18 +36,23 @@
 #include "mvhg.h"
 #include "tilt.h"
 
-#define GURN_SUFFIX_BITS 60.0
-#define GURN_SUFFIX_GROUP 32
+#define GURN_SUFFIX_RACE_BITS 44.0
+#define GURN_SUFFIX_PLAIN_BITS 60.0
+#define GURN_SUFFIX_RELAXED_BITS 20.0
+#define GURN_SUFFIX_GROUP 16
+/* Entries of a table that are summed where it is smooth (suffix_nodes.h) */
+#define GURN_SUFFIX_NODES 8
 /* Windows hold one number more on either side, where S has it: the slope of log S is taken from both neighbours. */
 #define GURN_SUFFIX_MARGIN 1
 /* Zeros on either side of a table: a block of lanes may straddle its ends. */
-#define GURN_SUFFIX_PAD 64
+#define GURN_SUFFIX_PAD 80
 /* Log odds are held to this (what it changes has probability 2^-100), and b_i to 2^-112 of its mode */
 #define GURN_SUFFIX_LAMBDA 100.0
 #define GURN_SUFFIX_OWN_BITS 112.0
-/* S_i is scaled by a power of two so that its largest entry is in [2^110, 2^111), and held from 2^-10 on. */
+/* S_i is scaled by a power of two so that its largest entry, or node, is in [2^110, 2^111), and held from 2^-10 on. */
 #define GURN_SUFFIX_EXPONENT 110
 #define GURN_SUFFIX_LEAST 0x1p-10f
+#define GURN_SUFFIX_LEAST_COST (10 << 23)
 
 #define GURN_L(name) s_##name
 #include "suffix_lanes.h"
@@ -63,21 +70,18 @@ typedef struct gurn_suffix {
     int32_t low, high;               /* window of S_i */
     int32_t top;                     /* entry j of the table is of r = top - j; top >= high */
     int32_t exponent;                /* S_i(r) = 2^-exponent sum_k b_i(k) S_{i+1}(r - k) */
+    int32_t apart;                   /* entries from node to node (suffix_nodes.h); 0: every entry was summed */
     int64_t begin;                   /* where entry 0 of its table stands in the row's tables */
 } gurn_suffix;
 
-/* tau: of the relaxed values that are wanted, 0 when only draws are. */
-GURN_FN double gurn_suffix_bits(int32_t classes, double tau) {
-    return GURN_SUFFIX_BITS + 2.0 + s_log2_64(classes) + 24.0 * tau;
-}
 /*
- * nats of suffix_lanes.h: bits, and what Q(n) >= 1 / sqrt(1 + 12 V) costs (moments.h). V: variance of the sum of all
- * classes.
+ * Bits that each of the 4 C events is given, from those of all. tau: of the relaxed values that are wanted, 0 when only
+ * draws are.
  */
-GURN_FN double gurn_suffix_nats(double bits, double variance) {
-    return GURN_LN2 * (bits + 0.5 * s_log2_64(fma(12.0, variance, 1.0)));
+GURN_FN double gurn_suffix_bits(double bits, int32_t classes, double tau) {
+    double relaxed = GURN_SUFFIX_RELAXED_BITS + 24.0 * tau;
+    return (relaxed > bits ? relaxed : bits) + 2.0 + s_log2_64(classes);
 }
-
 GURN_FN double gurn_suffix_lambda(double a, double ell) {
     double lambda = a + ell;
     return lambda > GURN_SUFFIX_LAMBDA    ? GURN_SUFFIX_LAMBDA
@@ -107,8 +111,11 @@ GURN_FN uint32_t gurn_suffix_own_reference(const gurn_suffix *s, const int32_t *
     int32_t mode = gurn_suffix_own_mode(s, m);
     return ((uint32_t)own[mode] - gurn_linear_exact(s->fixed_lambda, mode)) & 0xFF800000u;
 }
+GURN_FN int32_t gurn_suffix_own_cost(const gurn_suffix *s, const int32_t *own, uint32_t reference, int32_t k) {
+    return (int32_t)((uint32_t)own[k] - gurn_linear_exact(s->fixed_lambda, k) - reference);
+}
 GURN_FN float gurn_suffix_own_weight(const gurn_suffix *s, const int32_t *own, uint32_t reference, int32_t k) {
-    return s_exp2_fixed((int32_t)(reference + gurn_linear_exact(s->fixed_lambda, k) - (uint32_t)own[k]));
+    return s_exp2_fixed(-gurn_suffix_own_cost(s, own, reference, k));
 }
 
 /*
@@ -161,10 +168,17 @@ GURN_FN void gurn_suffix_window(gurn_suffix *s, const gurn_suffix *next, int32_t
     s->high = gurn_suffix_clamp(s->mean_left + s->reach + GURN_SUFFIX_MARGIN, s->low, most);
     s->top = s->high;
     s->exponent = 0;
+    s->apart = 0;
 }
 
 /* Entries that a table of a window takes in memory, with its pads. */
 GURN_FN int64_t gurn_suffix_entries(int64_t count) { return ((count + 15) & ~(int64_t)15) + 2 * GURN_SUFFIX_PAD; }
+
+/* At least the reach of suffix_lanes.h at these variances and all smaller ones, for h(t) <= h(0) + t/3, and h(0) grows. */
+GURN_FN double gurn_suffix_most_reach(double inside, double outside, double nats) {
+    double a = nats / 3.0, h = inside > 0.0 && outside > 0.0 ? inside * outside / (inside + outside) : 0.0;
+    return a + sqrt(fma(a, a, 2.0 * nats * h));
+}
 
 /*
  * Most entries that a window can have whose class and later ones have m_left balls, and earlier ones m_before; n at
@@ -172,8 +186,8 @@ GURN_FN int64_t gurn_suffix_entries(int64_t count) { return ((count + 15) & ~(in
  */
 GURN_FN int64_t gurn_suffix_width(double m_left, double m_before, double n_max, double bits) {
     double all = 0.25 * (m_left + m_before), inside = 0.25 * m_left, outside = 0.25 * m_before;
-    double nats = gurn_suffix_nats(bits, all < n_max ? all : n_max);
-    double reach = s_suffix_reach(inside < n_max ? inside : n_max, outside < n_max ? outside : n_max, nats);
+    double nats = s_suffix_nats(bits, all < n_max ? all : n_max);
+    double reach = gurn_suffix_most_reach(inside < n_max ? inside : n_max, outside < n_max ? outside : n_max, nats);
     double width = 2.0 * reach + 4.0 + 2.0 * GURN_SUFFIX_MARGIN;
     double most = (m_left < n_max + GURN_SUFFIX_MARGIN ? m_left : n_max + GURN_SUFFIX_MARGIN) + 1.0;
     return (int64_t)(width < most ? width : most);

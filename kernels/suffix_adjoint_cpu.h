@@ -64,6 +64,49 @@ GURN_FN void gurn_suffix_correlate(const float *b, int32_t own_low, int32_t own_
     }
 }
 
+/*
+ * The same where the table was made from its nodes (suffix_nodes.h): pull[t] is the gradient to log S at node t, from
+ * a[j], that to log S at entries first..end. By Lagrange's polynomials, in which nothing cancels.
+ */
+GURN_FN void gurn_suffix_nodes_pull(const gurn_suffix_nodes *n, const float *a, int32_t first, int32_t end,
+                                    float *pull) {
+    enum {
+        nodes = GURN_SUFFIX_NODES
+    };
+    v_f32 sum[nodes];
+    for (int t = 0; t < nodes; t++) sum[t] = v_splat32(0.0f);
+    for (int32_t j = first; j <= end; j += V_LANES) {
+        v_f32 x = v_to_f32(v_lane_index() + (j - n->first)) * v_splat32(n->inverse);
+        v_f32 before[nodes], behind = v_f32_load(a + j); /* products of x - t; a is zero behind end */
+        before[0] = v_splat32(1.0f);
+        for (int t = 1; t < nodes; t++) before[t] = before[t - 1] * (x - v_splat32((float)(t - 1)));
+        for (int t = nodes - 1; t >= 0; t--) {
+            sum[t] = v_fma32(before[t], behind, sum[t]);
+            behind *= x - v_splat32((float)t);
+        }
+    }
+    for (int t = 0; t < nodes; t++) pull[t] = v_sum32(sum[t]) * gurn_suffix_nodes_weight(t);
+}
+
+/*
+ * c0[j'] = sum_t g[t] b[k], k = r_t - r', and c1 with k - middle for another factor, over the entries j' < count of the
+ * next table; c0 and c1 are set. e: k - own_low of node 0 at j' = 0. b is zero for V_LANES entries on either side.
+ */
+GURN_FN void gurn_suffix_nodes_correlate(const float *b, int32_t own, int32_t middle, const float *g, int32_t e,
+                                         int32_t apart, float *c0, float *c1, int32_t count) {
+    memset(c0, 0, (size_t)(count + V_LANES) * sizeof *c0);
+    memset(c1, 0, (size_t)(count + V_LANES) * sizeof *c1);
+    for (int t = 0; t < GURN_SUFFIX_NODES; t++, e -= apart) {
+        int32_t from = e < 0 ? -e & -V_LANES : 0, to = own - e < count ? own - e : count;
+        v_f32 weight = v_splat32(g[t]);
+        for (int32_t j = from; j < to; j += V_LANES) {
+            v_f32 w = v_f32_load(b + j + e) * weight;
+            v_f32_store(c0 + j, v_f32_load(c0 + j) + w);
+            v_f32_store(c1 + j, v_fma32(w, v_to_f32(v_lane_index() + (j + e - middle)), v_f32_load(c1 + j)));
+        }
+    }
+}
+
 /* Scratch of a sweep, each as long as the longest table with its pads. */
 typedef struct gurn_suffix_sweep {
     float *g, *c0, *c1, *carry;
@@ -71,13 +114,12 @@ typedef struct gurn_suffix_sweep {
 
 /*
  * The adjoint sweep of one row's tables (or of all rows', if they share them). s, tables: as gurn_suffix_fill_f32 left
- * them with keep; adjoint: A, laid out as the tables, `entries` in all, zero where nothing was added. Adds to
- * log_omega[i * stride].
+ * them, kept; adjoint: A, laid out as the tables, zero where nothing was added. Adds to log_omega[i * stride].
  */
 GURN_FN void gurn_suffix_sweep_back(const gurn_plan_view *view, const gurn_suffix *s, const float *tables,
-                                    const float *adjoint, int64_t entries, const gurn_suffix_work *work,
+                                    const float *adjoint, const gurn_suffix_work *work,
                                     const gurn_suffix_sweep *scratch, double *log_omega, int64_t stride) {
-    float largest = gurn_largest(adjoint, entries);
+    float largest = gurn_largest(adjoint, gurn_suffix_used(view, s));
     if (largest == 0.0f) return;
     float scale = gurn_suffix_adjoint_scale(largest), unscale = 1.0f / scale;
     const float top = gurn_power_of_two_f32(-GURN_SUFFIX_EXPONENT);
@@ -92,7 +134,8 @@ GURN_FN void gurn_suffix_sweep_back(const gurn_plan_view *view, const gurn_suffi
         bool last = view->steps[next].m_rest == 0;
         int32_t middle = gurn_suffix_clamp(here->mean, here->own_low, here->own_high);
         int32_t first = here->top - here->high, end = here->top - here->low;
-        /* G, and what the last two classes get together. */
+        bool smooth = here->apart > 0;
+        /* G (A, if the table was made from its nodes), and what the last two classes get together. */
         v_f32 together = v_splat32(0.0f), floor = v_splat32(GURN_SUFFIX_SWEPT), zero = v_splat32(0.0f);
         int32_t centre = gurn_suffix_clamp(here->mean_left, here->low, here->high);
         for (int32_t j = first - GURN_SUFFIX_PAD; j < first; j++) g[j] = 0.0f;
@@ -100,18 +143,32 @@ GURN_FN void gurn_suffix_sweep_back(const gurn_plan_view *view, const gurn_suffi
             v_f32 a = v_f32_load(adjoint + here->begin + j) * v_splat32(scale);
             if (carried) a += v_f32_load(carry + j);
             v_f32 table = v_f32_load(tables + here->begin + j);
-            v_i32 held = (table >= floor) & ((v_lane_index() + v_splat_i32(j)) <= v_splat_i32(end));
+            v_i32 held = (v_lane_index() + v_splat_i32(j)) <= v_splat_i32(end);
+            if (!smooth) held &= table >= floor;
             a = v_select32(held, a, zero);
             v_f32 r = v_to_f32(v_splat_i32(here->top - j - centre) - v_lane_index());
             together = v_fma32(a, r, together);
-            v_f32_store(g + j, v_select32(held, a / (table * v_splat32(top)), zero));
+            v_f32_store(g + j, smooth ? a : v_select32(held, a / (table * v_splat32(top)), zero));
         }
         for (int32_t j = end + 1; j <= end + GURN_SUFFIX_PAD; j++) g[j] = 0.0f;
 
         int32_t count = after->top - after->low + 1, begin = after->top - after->high;
-        gurn_suffix_own_f32(here, &view->steps[i], work->b);
-        gurn_suffix_correlate(work->b, here->own_low, here->own_high, middle, g, first, end, after->top - here->top,
-                              scratch->c0, scratch->c1, count);
+        gurn_suffix_own_f32(here, &view->steps[i], work->b, NULL);
+        if (smooth) {
+            gurn_suffix_nodes nodes = gurn_suffix_nodes_of(here->high - here->low + 1);
+            float pull[GURN_SUFFIX_NODES];
+            gurn_suffix_nodes_pull(&nodes, g, first, end, pull);
+            for (int t = 0; t < GURN_SUFFIX_NODES; t++)
+                pull[t] /= tables[here->begin + nodes.first + t * nodes.apart] * top;
+            memset(work->b - V_LANES, 0, V_LANES * sizeof *work->b);
+            /* k = r_t - r', r_t = top - j_t: in entries, and from own_low */
+            gurn_suffix_nodes_correlate(work->b, here->own_high - here->own_low + 1, middle - here->own_low, pull,
+                                        here->top - nodes.first - after->top - here->own_low, nodes.apart, scratch->c0,
+                                        scratch->c1, count);
+        } else {
+            gurn_suffix_correlate(work->b, here->own_low, here->own_high, middle, g, first, end, after->top - here->top,
+                                  scratch->c0, scratch->c1, count);
+        }
         v_f32 own = v_splat32(0.0f);
         v_f32 factor = v_splat32(gurn_power_of_two_f32(-GURN_SUFFIX_EXPONENT - here->exponent));
         for (int32_t j = begin; j < count; j += V_LANES) {

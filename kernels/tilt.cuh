@@ -25,7 +25,7 @@ GURN_DEVICE gurn_tilt_range gurn_warp_tilt_range(int32_t classes, double total, 
 /* The tilt of n of total balls, 0 < n < total. */
 template <class A, class M>
 GURN_DEVICE gurn_tilt gurn_warp_tilt(int32_t classes, double n, double total, gurn_tilt_range range, A a, M m) {
-    gurn_tilt t = gurn_tilt_begin(n, total, range.mean, range.min, range.max);
+    gurn_tilt t = gurn_tilt_begin(n, total, range);
     do {
         double mean = 0.0, variance = 0.0;
         for (int32_t c = gurn_lane(); c < classes; c += GURN_TILT_LANES) {

@@ -27,63 +27,33 @@ GURN_FN double gurn_law_log2_omega(double log_omega) {
 }
 
 typedef struct gurn_tilt {
+    s_tilt_search search;
     double ell;            /* log2 lambda */
-    double low, high;      /* bracket of ell */
-    double n, total;       /* sum m_j p_j wanted, sum m_j */
-    double logit;          /* log2(n / (total - n)) */
     double mean, variance; /* sum m_j p_j and sum m_j p_j (1 - p_j) at ell */
-    double step;           /* size of the last change of ell */
     int rounds;
 } gurn_tilt;
+
+#define GURN_TILT_ROUNDS 200
 
 /* Range of a over the classes that have balls, and its mean weighted by m (0 when there is no ball). */
 typedef struct gurn_tilt_range {
     double min, max, mean;
 } gurn_tilt_range;
 
-/*
- * Begins: n of total balls, 0 < n < total; a_mean, a_min, a_max: mean weighted by m, and range, of a over the classes
- * with m > 0. All p_j lie between those of a_min and a_max, which gives the bracket.
- */
-GURN_FN gurn_tilt gurn_tilt_begin(double n, double total, double a_mean, double a_min, double a_max) {
+/* Begins: n of total balls, 0 < n < total. */
+GURN_FN gurn_tilt gurn_tilt_begin(double n, double total, gurn_tilt_range range) {
     gurn_tilt t;
-    t.n = n;
-    t.total = total;
-    t.logit = s_log2_64(n / (total - n));
-    t.low = t.logit - a_max;
-    t.high = t.logit - a_min;
-    t.ell = t.logit - a_mean;
+    t.search = s_tilt_begin(n, total, range.mean, range.min, range.max);
+    t.ell = t.search.ell;
     t.mean = t.variance = 0.0;
-    t.step = t.high - t.low;
     t.rounds = 0;
     return t;
 }
 
-/*
- * One round of Newton's method on log2 odds(mean / total) as a function of ell, which is nearly straight (straight when
- * all omega are equal), with bisection where that leaves the bracket or does not at least halve the step. t->mean and
- * t->variance have been filled in for t->ell. Returns 1 when |mean - n| is within 2^-20 standard deviations (or
- * rounding): ell is final. Nothing that is computed with the tilt needs it exactly.
- */
+/* One round; t->mean and t->variance have been filled in for t->ell. Returns 1 when ell is final. */
 GURN_FN int gurn_tilt_step(gurn_tilt *t) {
-    double f = t->mean - t->n;
-    if (fabs(f) <= fma(sqrt(t->variance), 0x1p-20, t->n * 0x1p-46) || t->rounds >= 200) return 1;
-    if (f < 0.0)
-        t->low = t->ell;
-    else
-        t->high = t->ell;
-    double next = t->low;
-    double rest = t->total - t->mean;
-    if (t->mean > 0.0 && rest > 0.0 && t->variance > 0.0) {
-        double slope = t->variance / (t->mean * rest) * t->total;
-        next = t->ell + (t->logit - s_log2_64(t->mean / rest)) / slope;
-    }
-    double middle = 0.5 * (t->low + t->high);
-    if (!(next > t->low && next < t->high) || !(fabs(next - t->ell) <= 0.5 * t->step)) next = middle;
-    if (next == t->ell || !(middle > t->low && middle < t->high)) return 1;
-    t->step = fabs(next - t->ell);
-    t->ell = next;
-    t->rounds++;
+    if (t->rounds++ >= GURN_TILT_ROUNDS || s_tilt_step(&t->search, t->mean, t->variance) == 0.0) return 1;
+    t->ell = t->search.ell;
     return 0;
 }
 

@@ -1,5 +1,5 @@
-// The suffix tables (kernels/suffix.h): their values, in float and in double, against sums in long double; what their
-// windows leave out; and the order of summation, which is what makes them the same on all devices.
+// The suffix tables (kernels/suffix.h, suffix_nodes.h): their values, in float and in double, against sums in long double;
+// what their windows leave out; and the order of summation, which is what makes them the same on all devices.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -23,45 +23,50 @@ std::vector<Real> convolve(const std::vector<Real> &a, const std::vector<Real> &
     return sum;
 }
 
-// An urn's tables by both builders.
+// An urn's tables by both builders; dense: no table is made from its nodes.
 class Suffix {
 public:
     Suffix(std::vector<int32_t> m, std::vector<double> log_omega, int32_t n, double tau = 0,
-           std::vector<int32_t> order = {})
+           std::vector<int32_t> order = {}, bool dense = false)
         : m(std::move(m)), log_omega(std::move(log_omega)), order(std::move(order)), n(n) {
         const int32_t C = classes();
         for (int32_t c = 0; this->order.size() < static_cast<size_t>(C); c++) this->order.push_back(c);
         size_t bytes = 0;
-        EXPECT_EQ(gurn_plan_fill(C, this->m.data(), this->order.data(), 0, sizeof(float), nullptr, &bytes, nullptr), 0);
+        EXPECT_EQ(gurn_plan_fill(C, this->m.data(), this->order.data(), 0, n, sizeof(float), nullptr, &bytes, nullptr),
+                  0);
         plan_ = std::aligned_alloc(64, bytes);
-        EXPECT_EQ(gurn_plan_fill(C, this->m.data(), this->order.data(), 0, sizeof(float), plan_, &bytes, &view), 0);
+        EXPECT_EQ(gurn_plan_fill(C, this->m.data(), this->order.data(), 0, n, sizeof(float), plan_, &bytes, &view), 0);
 
-        bits = gurn_suffix_bits(C, tau);
+        for (int32_t i = 0; dense && i < C; i++) const_cast<gurn_step *>(view.steps)[i].left = {};
+        bits = gurn_suffix_bits(GURN_SUFFIX_RACE_BITS, C, tau);
         const gurn_suffix_capacity cap = gurn_suffix_measure(&view, n, bits);
-        const size_t work_bytes = gurn_suffix_cut(nullptr, C, cap.own, sizeof(double), nullptr);
+        const size_t work_bytes = gurn_suffix_cut(nullptr, C, cap.own, cap.table, sizeof(double), nullptr);
         work_ = std::aligned_alloc(64, work_bytes);
         gurn_suffix_work work{};
-        gurn_suffix_cut(&work, C, cap.own, sizeof(double), static_cast<char *>(work_));
+        gurn_suffix_cut(&work, C, cap.own, cap.table, sizeof(double), static_cast<char *>(work_));
         gurn_suffix_sizes(&view, &work);
         s32.resize(C);
-        drawn = gurn_suffix_places(&view, this->order.data(), this->log_omega.data(), GURN_FLOAT64, 0, n, bits, &work,
-                                   s32.data());
+        gurn_suffix *places = s32.data();
+        const int64_t at = 0;
+        drawn = gurn_suffix_places(&view, this->order.data(), this->log_omega.data(), GURN_FLOAT64, 1, &at, &n, bits,
+                                   &work, &places) != 0;
         s64 = s32;
         table32.assign(cap.entries + 1, NAN);
         table64.assign(cap.entries + 1, NAN);
         rest.assign(cap.entries + 1, 0);
         if (!drawn) return;
-        gurn_suffix_fill_f32(&view, n, s32.data(), work.b, table32.data(), 0, true, rest.data());
-        gurn_suffix_fill_f64(&view, n, s64.data(), work.b64, table64.data(), 0, true, nullptr);
+        gurn_suffix_fill_f32(&view, n, &work, s32.data(), table32.data(), rest.data());
+        gurn_suffix_fill_f64(&view, n, &work, s64.data(), table64.data(), nullptr);
         for (const auto *s : {&s32, &s64})
             for (int32_t i = 1; i < C; i++)
                 EXPECT_LE((*s)[i].begin + (*s)[i].top - (*s)[i].low, static_cast<int64_t>(cap.entries));
-        // Taking turns between two buffers gives the same logarithms.
-        std::vector<float> turns(2 * cap.table + 1);
+        // The logarithms are the same when the tables are not kept.
         std::vector<int32_t> again(cap.entries + 1, 0);
         std::vector<gurn_suffix> s = s32;
-        gurn_suffix_fill_f32(&view, n, s.data(), work.b, turns.data(), cap.table, false, again.data());
-        EXPECT_EQ(again, rest);
+        gurn_suffix_fill_f32(&view, n, &work, s.data(), nullptr, again.data());
+        for (int32_t i = 1; i < C; i++)
+            for (int64_t j = s[i].begin + s[i].top - s[i].high; j <= s[i].begin + s[i].top - s[i].low; j++)
+                EXPECT_EQ(again[j], rest[j]) << "place " << i;
     }
     ~Suffix() {
         std::free(plan_);
@@ -110,7 +115,7 @@ struct Errors {
 };
 
 // Compares all tables with the truth where what is left to draw is with probability 2^-likely or more: elsewhere the
-// windows' own truncation, 2^-60 of the law, shows. An error common to a table does not matter: they are counted from
+// windows' own truncation, 2^-44 of the law, shows. An error common to a table does not matter: they are counted from
 // the middle of the window.
 Errors compare(const Suffix &s, double likely = 20) {
     Errors e;
@@ -187,10 +192,16 @@ TEST(Suffix, TablesAreTheLaw) {
 
 TEST(Suffix, AThousandClasses) {
     Random random(4);
-    for (const int C : {100, 1000}) { /* errors of a table are averaged by the next one: they hardly grow */
-        const Suffix s(std::vector<int32_t>(C, 20), random.uniforms(C, -1, 1), 4 * C, 0);
-        const Errors e = compare(s);
-        EXPECT_TRUE(e.f32 <= 5e-6L && e.log32 <= 5e-6L && e.f64 <= 1e-11L) << e.f32 << ' ' << e.log32 << ' ' << e.f64;
+    for (const int C : {100, 1000}) {
+        const std::vector<double> log_omega = random.uniforms(C, -1, 1);
+        for (const bool dense : {true, false}) {
+            /* Sums of all entries average the errors of the table before; those at nodes hand them on. */
+            const Real limit = dense ? 5e-6L : 1e-5L;
+            const Suffix s(std::vector<int32_t>(C, 20), log_omega, 4 * C, 0, {}, dense);
+            const Errors e = compare(s);
+            EXPECT_TRUE(e.f32 <= limit && e.log32 <= limit && e.f64 <= 1e-11L)
+                << e.f32 << ' ' << e.log32 << ' ' << e.f64 << " of " << C << (dense ? ", dense" : "");
+        }
     }
 }
 
@@ -237,7 +248,7 @@ TEST(Suffix, WindowsLeaveOutNothingThatCounts) {
                 EXPECT_GE(s.s32[i].own_high + s.s32[i + 1].high, high) << "trial " << trial << " place " << i;
             }
         }
-        ASSERT_TRUE(outside <= 0x1p-60L) << "trial " << trial << ": " << outside;
+        ASSERT_TRUE(outside <= exp2l(-GURN_SUFFIX_RACE_BITS)) << "trial " << trial << ": " << outside;
     }
     EXPECT_LT(widest, 30);
 }
@@ -245,7 +256,7 @@ TEST(Suffix, WindowsLeaveOutNothingThatCounts) {
 // One output after the other, as suffix.h says that they are summed.
 TEST(Suffix, TheOrderOfSummation) {
     Random random(6);
-    const Suffix s({40, 300, 70, 90}, {0.5, -0.25, 0, 1}, 260);
+    const Suffix s({40, 300, 70, 90}, {0.5, -0.25, 0, 1}, 260, 0, {}, true);
     for (int32_t i = 2; i >= 1; i--) {
         const gurn_suffix &p = s.s32[i], &q = s.s32[i + 1];
         const int32_t *own = s.view.steps[i].own.fixed;
@@ -262,6 +273,58 @@ TEST(Suffix, TheOrderOfSummation) {
             ASSERT_EQ(total, s.table32[p.begin + p.top - r]) << "place " << i << " r " << r;
         }
     }
+}
+
+// A table from its nodes, entry after entry, as suffix_nodes.h says.
+TEST(Suffix, TablesFromNodes) {
+    const Suffix s({240, 300, 170, 190}, {0.5, -0.25, 0, 1}, 260);
+    for (int32_t i = 2; i >= 1; i--) {
+        const gurn_suffix &p = s.s32[i], &q = s.s32[i + 1];
+        const gurn_step &step = s.view.steps[i];
+        const uint32_t own = gurn_suffix_own_reference(&p, step.own.fixed, step.m);
+        const int32_t *reference = step.left.fixed + (step.left.top - p.top);
+        gurn_suffix_nodes nodes = gurn_suffix_nodes_of(p.high - p.low + 1);
+        ASSERT_EQ(p.apart, nodes.apart) << "place " << i;
+        int32_t log2_sum[GURN_SUFFIX_NODES], exponent;
+        for (int t = 0; t < GURN_SUFFIX_NODES; t++) {
+            const int32_t r = p.top - nodes.first - t * nodes.apart;
+            float part[16] = {};
+            for (int32_t k = p.own_low; k <= p.own_high; k++)
+                if (r - k >= q.low && r - k <= q.high) {
+                    float &sum = part[(k - p.own_low) % 16];
+                    sum = std::fma(gurn_suffix_own_weight(&p, step.own.fixed, own, k),
+                                   s.table32[q.begin + q.top - (r - k)], sum);
+                }
+            for (int w = 8; w > 0; w /= 2)
+                for (int l = 0; l < w; l++) part[l] += part[l + w];
+            log2_sum[t] = s_log2_fixed(part[0]);
+        }
+        ASSERT_TRUE(gurn_suffix_nodes_fit(&nodes, log2_sum, reference, &exponent));
+        EXPECT_EQ(exponent, p.exponent);
+        for (int32_t j = 0; j <= p.high - p.low; j++) {
+            const float x = static_cast<float>(j - nodes.first) * nodes.inverse;
+            const int32_t cost = reference[j] + nodes.base + nodes.slope * j + s_suffix_between(x, nodes.difference);
+            ASSERT_EQ(cost, s.rest[p.begin + j]) << "place " << i << " entry " << j;
+            ASSERT_EQ(s_exp2_fixed(-cost), s.table32[p.begin + j]);
+        }
+    }
+}
+
+// Where omega are near each other tables are smooth; where they are not, and the urn is small, they bend within a window,
+// which must be seen.
+TEST(Suffix, RoughTablesAreSummed) {
+    const Suffix smooth({256, 256, 256, 256, 256}, {0, 0.4, 0.7, 0.9, 1.1}, 300);
+    for (int32_t i = 1; i <= 3; i++) EXPECT_GT(smooth.s32[i].apart, 0) << "place " << i;
+    Random random(7);
+    int rough = 0;
+    for (int trial = 0; trial < 60; trial++) {
+        const Suffix s({50, 50, 50, 50, 50, 50}, random.uniforms(6, -8, 8), random.integer(60, 240));
+        for (int32_t i = 1; i <= 4; i++)
+            rough += s.s32[i].apart == 0 && s.s32[i].high - s.s32[i].low >= GURN_SUFFIX_NODES_LEAST;
+        const Errors e = compare(s);
+        ASSERT_TRUE(e.f32 <= 2e-6L && e.log32 <= 2e-6L) << "trial " << trial << ": " << e.f32 << ' ' << e.log32;
+    }
+    EXPECT_GT(rough, 10);
 }
 
 TEST(Suffix, CertainCountsNeedNoTables) {

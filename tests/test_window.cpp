@@ -21,9 +21,9 @@ public:
     Urn(int32_t m, int32_t m_rest) : m(m), m_rest(m_rest) {
         const int32_t sizes[2] = {m, m_rest}, order[2] = {0, 1};
         size_t bytes = 0;
-        EXPECT_EQ(gurn_plan_fill(2, sizes, order, 1, sizeof(float), nullptr, &bytes, nullptr), 0);
+        EXPECT_EQ(gurn_plan_fill(2, sizes, order, 1, 0, sizeof(float), nullptr, &bytes, nullptr), 0);
         storage_ = std::aligned_alloc(64, bytes);
-        EXPECT_EQ(gurn_plan_fill(2, sizes, order, 1, sizeof(float), storage_, &bytes, &view_), 0);
+        EXPECT_EQ(gurn_plan_fill(2, sizes, order, 1, 0, sizeof(float), storage_, &bytes, &view_), 0);
     }
     ~Urn() { std::free(storage_); }
     Urn(const Urn &) = delete;
