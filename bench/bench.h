@@ -103,7 +103,7 @@ bench_floor bench_floor_of(gurn_isa isa);
 typedef struct bench_result {
     const bench_case *c;
     const char *omega; /* "shared" or "row" */
-    const char *pass;  /* "forward" or "forward+backward" */
+    const char *pass;  /* "forward" or "forward+backward" (merged chain), "exact" or "exact+backward", "plain" */
     const char *what;  /* "x" or "x,log_p": outputs, and upstream gradients */
     const char *mode;
     char isa[16];
@@ -113,6 +113,7 @@ typedef struct bench_result {
     int repetitions;
     double median, least;            /* seconds of a call */
     double floor;                    /* seconds of the floor for as many points on as many threads, median; 0: none */
+    double merged;                   /* seconds of the same pass of the merged chain, median; 0: not of a chain */
     double points;                   /* support points of a draw, over its passes */
     double bytes, workspace, tables; /* read and written a draw; of a call; of the plan */
 } bench_result;
@@ -143,6 +144,9 @@ typedef struct bench_plain {
     int64_t rows;
     double seconds;
 } bench_plain;
+/* Whether counts x[rows][classes] are whole, sum to n, and have the means of Eq. 1; else the reason is in failure[]. */
+bool bench_check_law(const bench_plain *plain, const int32_t *x, char *failure, size_t size);
+
 /*
  * Checks a call against Eq. 1, then times calls: seconds[] of each, at most `most`, and how many; 0, with the reason in failure[], when
  * something is wrong. Fills in points (steps of a draw), bytes, workspace and tables of *result.

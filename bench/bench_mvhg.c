@@ -44,7 +44,8 @@ typedef struct settings {
 
 static const char usage[] =
     "usage: bench_mvhg [OPTION...]\n"
-    "Times the MVHG sampler (merged chain, float32, hard), and plain draws (exact chain), after checking what they "
+    "Times the MVHG sampler (merged and exact chain, float32, hard), and plain draws (exact chain), after checking "
+    "what they "
     "draw.\n"
     "\n"
     "  --case S1,S2,S3     urns: S1 m = 3 x 200, n = 180; S2 m = 10 x 256, n = 256; S3 m = 3 x 20000, n = 18000\n"
@@ -84,7 +85,8 @@ typedef struct job {
     gurn_mvhg_outputs outputs;
     gurn_mvhg_upstream upstream;
     gurn_mvhg_gradients gradients;
-    bool backward;
+    gurn_plan *exact; /* the same urn's plan of the exact chain; plan has the merged one */
+    bool backward, by_exact;
     void *workspace;
     size_t workspace_bytes;
     /* device memory */
@@ -98,10 +100,10 @@ typedef struct job {
 
 static bool execute(void *argument) {
     job *j = argument;
-    gurn_status status =
-        gurn_mvhg_forward(j->context, j->plan, &j->inputs, &j->outputs, j->workspace, j->workspace_bytes);
+    const gurn_plan *plan = j->by_exact ? j->exact : j->plan;
+    gurn_status status = gurn_mvhg_forward(j->context, plan, &j->inputs, &j->outputs, j->workspace, j->workspace_bytes);
     if (status == GURN_SUCCESS && j->backward)
-        status = gurn_mvhg_backward(j->context, j->plan, &j->inputs, j->x, &j->upstream, &j->gradients, j->workspace,
+        status = gurn_mvhg_backward(j->context, plan, &j->inputs, j->x, &j->upstream, &j->gradients, j->workspace,
                                     j->workspace_bytes);
     return status == GURN_SUCCESS;
 }
@@ -145,8 +147,9 @@ static void time_once(const job *j, bool warm, bench_call call, double *seconds)
 }
 
 enum {
-    PASSES = 4
-}; /* x; x and log_p; both with backward */
+    CHAIN_PASSES = 4,         /* x; x and log_p; both with backward */
+    PASSES = 2 * CHAIN_PASSES /* of the merged chain, and then of the exact one */
+};
 
 /* Calls of all passes and of the floors take turns, so that whatever else the machine does meets them alike. */
 static void time_passes(job *j, const bench_check *check, const char *omega, bench_report *report) {
@@ -158,7 +161,8 @@ static void time_passes(job *j, const bench_check *check, const char *omega, ben
     for (; count < MAX_REPETITIONS && (count < 7 || spent < set->seconds * PASSES); count++) {
         for (int pass = 0; pass < PASSES; pass++) {
             bool with_p = pass % 2;
-            j->backward = pass >= 2;
+            j->backward = pass % CHAIN_PASSES >= 2;
+            j->by_exact = pass >= CHAIN_PASSES;
             j->outputs.log_p = with_p ? j->log_p : NULL;
             j->upstream.log_p = with_p ? j->dlog_p : NULL;
             time_once(j, count == 0, execute, &seconds[pass][count]);
@@ -175,35 +179,40 @@ static void time_passes(job *j, const bench_check *check, const char *omega, ben
     gurn_context_info info = {.size = sizeof info};
     gurn_context_get_info(j->context, &info);
     for (int pass = 0; pass < PASSES; pass++) {
-        bool with_p = pass % 2, backward = pass >= 2;
+        bool with_p = pass % 2, backward = pass % CHAIN_PASSES >= 2, exact = pass >= CHAIN_PASSES;
         double reals = j->c->classes + with_p; /* x, log_p */
         double row = strcmp(omega, "row") == 0 ? j->c->classes : 0;
-        bench_result r = {.c = j->c,
-                          .omega = omega,
-                          .pass = backward ? "forward+backward" : "forward",
-                          .what = with_p ? "x,log_p" : "x",
-                          .mode = j->mode,
-                          .threads = j->threads,
-                          .rows = j->inputs.rows,
-                          .tau = set->tau,
-                          .repetitions = count,
-                          .median = median_of(seconds[pass], count),
-                          .floor = floor[0] + (backward ? floor[1] : 0.0),
-                          .points = points[0] + (backward ? points[1] : 0.0),
-                          .bytes = 4.0 * (reals + row + (backward ? reals + j->c->classes + 2 * row : 0)),
-                          .workspace = (double)j->workspace_bytes,
-                          .tables = (double)gurn_plan_bytes(j->plan)};
+        bench_result r = {
+            .c = j->c,
+            .omega = omega,
+            .pass = exact ? (backward ? "exact+backward" : "exact") : (backward ? "forward+backward" : "forward"),
+            .what = with_p ? "x,log_p" : "x",
+            .mode = j->mode,
+            .threads = j->threads,
+            .rows = j->inputs.rows,
+            .tau = set->tau,
+            .repetitions = count,
+            .median = median_of(seconds[pass], count),
+            .floor = exact ? 0.0 : floor[0] + (backward ? floor[1] : 0.0),
+            .merged = exact ? median_of(seconds[pass - CHAIN_PASSES], count) : 0.0,
+            .points = points[0] + (backward ? points[1] : 0.0),
+            .bytes = 4.0 * (reals + row + (backward ? reals + j->c->classes + 2 * row : 0)),
+            .workspace = (double)j->workspace_bytes,
+            .tables = (double)gurn_plan_bytes(exact ? j->exact : j->plan)};
         r.least = seconds[pass][0]; /* sorted by now */
         snprintf(r.isa, sizeof r.isa, "%s", info.isa_name);
         if (!bench_report_add(report, &r)) die("results", "no memory");
         bench_report_line(&r);
     }
+    j->by_exact = false;
 }
 
-/* A line for plain draws of the same urn, after their own check. */
-static void time_plain(const job *j, const double *log_factorial, const float *log_omega, const char *omega,
-                       bench_report *report) {
-    static double seconds[MAX_REPETITIONS];
+static void wrong(const job *j, const char *omega, const char *what, const char *failure) {
+    fprintf(stderr, "bench_mvhg: %s, omega %s, %s: WRONG: %s\n", j->c->name, omega, what, failure);
+    exit(1);
+}
+
+static bench_plain plain_of(const job *j, const double *log_factorial, const float *log_omega) {
     bench_plain plain = {.device = j->set->device,
                          .context = j->context,
                          .c = j->c,
@@ -213,6 +222,30 @@ static void time_plain(const job *j, const double *log_factorial, const float *l
                          .shared = j->inputs.log_omega_stride == 0,
                          .rows = j->inputs.rows,
                          .seconds = j->set->seconds};
+    return plain;
+}
+
+/* The exact chain's counts against Eq. 1. x: room for them. */
+static void check_exact(job *j, const double *log_factorial, const float *log_omega, const char *omega, float *x) {
+    size_t count = (size_t)j->inputs.rows * (size_t)j->c->classes;
+    int32_t *whole = malloc(count * sizeof *whole);
+    double ignored;
+    char failure[160] = "no memory";
+    j->by_exact = true;
+    time_once(j, false, execute, &ignored);
+    j->by_exact = false;
+    bench_plain plain = plain_of(j, log_factorial, log_omega);
+    if (!j->set->device->download(x, j->x, count * sizeof *x)) die("download", "failed");
+    for (size_t i = 0; whole && i < count; i++) whole[i] = x[i] == floorf(x[i]) ? (int32_t)x[i] : -1;
+    if (!whole || !bench_check_law(&plain, whole, failure, sizeof failure)) wrong(j, omega, "exact chain", failure);
+    free(whole);
+}
+
+/* A line for plain draws of the same urn, after their own check. */
+static void time_plain(const job *j, const double *log_factorial, const float *log_omega, const char *omega,
+                       bench_report *report) {
+    static double seconds[MAX_REPETITIONS];
+    bench_plain plain = plain_of(j, log_factorial, log_omega);
     bench_result r = {.c = j->c,
                       .omega = omega,
                       .pass = "plain",
@@ -223,10 +256,7 @@ static void time_plain(const job *j, const double *log_factorial, const float *l
                       .tau = j->set->tau};
     char failure[160];
     r.repetitions = bench_plain_time(&plain, j->mode, seconds, MAX_REPETITIONS, &r, failure, sizeof failure);
-    if (r.repetitions == 0) {
-        fprintf(stderr, "bench_mvhg: %s, omega %s, plain draws: WRONG: %s\n", j->c->name, omega, failure);
-        exit(1);
-    }
+    if (r.repetitions == 0) wrong(j, omega, "plain draws", failure);
     gurn_context_info info = {.size = sizeof info};
     gurn_context_get_info(j->context, &info);
     snprintf(r.isa, sizeof r.isa, "%s", info.isa_name);
@@ -293,7 +323,8 @@ static void run_case(const settings *set, const bench_case *c, int64_t rows, con
     for (size_t i = 0; i < classes; i++) m[i] = c->m;
     gurn_plan_options options = GURN_PLAN_OPTIONS_INIT;
     options.chain = GURN_CHAIN_MERGED;
-    if (gurn_plan_create(context, c->classes, m, c->n, &options, &j.plan) != GURN_SUCCESS)
+    if (gurn_plan_create(context, c->classes, m, c->n, &options, &j.plan) != GURN_SUCCESS ||
+        gurn_plan_create(context, c->classes, m, c->n, NULL, &j.exact) != GURN_SUCCESS)
         die(c->name, gurn_context_message(context));
     j.inputs = (gurn_mvhg_inputs)GURN_MVHG_INPUTS_INIT;
     j.inputs.rows = rows;
@@ -305,10 +336,11 @@ static void run_case(const settings *set, const bench_case *c, int64_t rows, con
     j.outputs = (gurn_mvhg_outputs){sizeof j.outputs, j.x, NULL, NULL, j.log_p};
     j.upstream = (gurn_mvhg_upstream){sizeof j.upstream, j.dx, NULL, NULL, j.dlog_p};
     j.gradients = (gurn_mvhg_gradients){sizeof j.gradients, j.dlog_omega, NULL};
-    size_t bytes[2];
-    if (gurn_mvhg_workspace(context, j.plan, &j.inputs, &bytes[0], &bytes[1]) != GURN_SUCCESS)
+    size_t bytes[4];
+    if (gurn_mvhg_workspace(context, j.plan, &j.inputs, &bytes[0], &bytes[1]) != GURN_SUCCESS ||
+        gurn_mvhg_workspace(context, j.exact, &j.inputs, &bytes[2], &bytes[3]) != GURN_SUCCESS)
         die(c->name, gurn_context_message(context));
-    j.workspace_bytes = bytes[0] > bytes[1] ? bytes[0] : bytes[1];
+    for (int i = 0; i < 4; i++) j.workspace_bytes = bytes[i] > j.workspace_bytes ? bytes[i] : j.workspace_bytes;
     j.workspace = take(device, j.workspace_bytes);
     gurn_context_info info = {.size = sizeof info};
     gurn_context_get_info(context, &info);
@@ -325,11 +357,8 @@ static void run_case(const settings *set, const bench_case *c, int64_t rows, con
     bench_check_draws(c, log_factorial, log_omega, shared ? 0 : c->classes, rows, x, log_p, set->tau, &checked.check);
     check_gradients(gradient, (int64_t)omega_rows, c->classes, &checked.check);
     if (shared && bench_expected(c, log_factorial, log_omega, checked.expected) != 0) die("memory", "none left");
-    if (!checked.check.passed) {
-        fprintf(stderr, "bench_mvhg: %s, omega %s, %s: WRONG: %s\n", c->name, omega, info.isa_name,
-                checked.check.failure);
-        exit(1);
-    }
+    if (!checked.check.passed) wrong(&j, omega, info.isa_name, checked.check.failure);
+    check_exact(&j, log_factorial, log_omega, omega, x);
     if (report->check_count < sizeof report->checks / sizeof *report->checks)
         report->checks[report->check_count++] = checked;
 
@@ -340,6 +369,7 @@ static void run_case(const settings *set, const bench_case *c, int64_t rows, con
     }
 
     gurn_plan_destroy(j.plan);
+    gurn_plan_destroy(j.exact);
     void *blocks[] = {j.log_omega, j.x, j.dx, j.log_p, j.dlog_p, j.dlog_omega, j.workspace};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) device->release(blocks[i]);
     free(host);

@@ -88,7 +88,7 @@ static int moments(const bench_case *c, const double *log_factorial, const float
 }
 
 /* Whole counts with sum n; sums of each class within five standard errors of their expectation (a chance of 1 in 1.7 million). */
-static bool check(const bench_plain *p, const int32_t *x, char *failure, size_t size) {
+bool bench_check_law(const bench_plain *p, const int32_t *x, char *failure, size_t size) {
     const bench_case *c = p->c;
     double expected[BENCH_MAX_CLASSES] = {0}, spread[BENCH_MAX_CLASSES] = {0}, seen[BENCH_MAX_CLASSES] = {0};
     double mean[BENCH_MAX_CLASSES], variance[BENCH_MAX_CLASSES];
@@ -164,7 +164,7 @@ int bench_plain_time(const bench_plain *p, const char *mode, double *seconds, in
         snprintf(failure, size, "%s", gurn_context_message(p->context));
         goto done;
     }
-    if (!check(p, x, failure, size)) goto done;
+    if (!bench_check_law(p, x, failure, size)) goto done;
     for (; count < most && (count < 7 || spent < p->seconds); count++) {
         if (!device->time(mode, count == 0, execute, &a, 1, seconds + count)) {
             snprintf(failure, size, "%s", gurn_context_message(p->context));

@@ -75,6 +75,7 @@ void bench_report_line(const bench_result *r) {
            r->isa, r->threads, (long long)r->rows, draws(r, r->median), draws(r, r->least), r->points,
            point_time(r, r->median));
     if (r->floor > 0.0) printf(" %7.3f %6.2f", point_time(r, r->floor), distance(r));
+    if (r->merged > 0.0) printf("  %.2f of merged", r->median / r->merged);
     if (strcmp(r->mode, "warm") != 0) printf("  %s", r->mode);
     printf("\n");
     fflush(stdout);
@@ -178,6 +179,7 @@ bool bench_report_json(const bench_report *report, const char *path) {
         if (r->floor > 0.0)
             fprintf(file, ", \"floor_ns_per_point\": %.5g, \"floor_ratio\": %.4g", point_time(r, r->floor),
                     distance(r));
+        if (r->merged > 0.0) fprintf(file, ", \"of_merged\": %.4g", r->median / r->merged);
         if (one && one != r) fprintf(file, ", \"thread_scaling\": %.4g", one->median / r->median);
         fprintf(file,
                 ", \"bytes_per_draw\": %.6g, \"bytes_per_s\": %.6g, \"workspace_bytes\": %.0f, \"plan_bytes\": %.0f}",
