@@ -36,6 +36,7 @@ GURN_DEVICE void gurn_group_suffix_places(const gurn_plan_view &view, const int3
         int32_t c = order[i];
         double p, q;
         s_odds_to_p(gurn_tilt_lambda(a(c), ell), &p, &q);
+        s[i] = gurn_suffix{}; /* the fill copies whole places, of which it sets the rest */
         s[i].lambda = gurn_suffix_lambda(a(c), ell);
         s[i].fixed_lambda = gurn_fixed_lambda(s[i].lambda);
         s[i].mean = m(c) * p;
@@ -158,7 +159,7 @@ GURN_DEVICE bool gurn_group_suffix_smooth(gurn_suffix *here, const gurn_left_tab
     int32_t log2_sum[GURN_SUFFIX_NODES];
     for (int t = 0; t < GURN_SUFFIX_NODES; t++) log2_sum[t] = s_log2_fixed(table[t]);
     gurn_group_sync<LANES>(); /* the sums are read */
-    if (!gurn_suffix_nodes_fit(&nodes, log2_sum, reference, &here->exponent)) return false;
+    if (!gurn_suffix_nodes_fit(&nodes, count, log2_sum, reference, &here->exponent)) return false;
     auto cost = [&](int32_t j) {
         float x = (float)(j - nodes.first) * nodes.inverse;
         return (int32_t)((uint32_t)reference[j] + (uint32_t)j * (uint32_t)nodes.slope + (uint32_t)nodes.base +

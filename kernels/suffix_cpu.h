@@ -293,7 +293,7 @@ GURN_FN bool gurn_suffix_smooth_f32(gurn_suffix *s, const gurn_suffix *next, con
     int32_t log2_sum[GURN_SUFFIX_NODES_ROOM];
     gurn_suffix_nodes_sum(b, s->own_high - s->own_low + 1, in + (nodes.first + s->own_low + next->top - s->top),
                           nodes.apart, log2_sum);
-    if (!gurn_suffix_nodes_fit(&nodes, log2_sum, reference, &s->exponent)) return false;
+    if (!gurn_suffix_nodes_fit(&nodes, count, log2_sum, reference, &s->exponent)) return false;
     v_u32 line = (v_u32)v_lane_index() * (uint32_t)nodes.slope + (uint32_t)nodes.base;
     for (int32_t j = 0; j < count; j += V_LANES) {
         v_f32 x = v_to_f32(v_lane_index() + (j - nodes.first)) * v_splat32(nodes.inverse);

@@ -52,12 +52,15 @@ GURN_FN GURN_L(f32) GURN_L(suffix_slope)(GURN_L(f32) rise, GURN_L(f32) r, GURN_L
  * Newton's polynomial with these forward differences (suffix_nodes.h), x apart from node 0 in units of what they are
  * apart, less its value there: sum_{l>=1} difference[l] x (x-1) ... (x-l+1) / l!.
  */
-GURN_FN GURN_L(i32) GURN_L(suffix_between)(GURN_L(f32) x, const float *difference) {
+GURN_FN GURN_L(f32) GURN_L(suffix_polynomial)(GURN_L(f32) x, const float *difference) {
     GURN_L(f32) p = GURN_L(splat32)(difference[GURN_SUFFIX_NODES - 1]);
     for (int l = GURN_SUFFIX_NODES - 2; l >= 1; l--) {
         float share = 1.0f / (float)(l + 1);
         GURN_L(f32) factor = GURN_L(fma32)(x, GURN_L(splat32)(share), GURN_L(splat32)(-(float)l * share));
         p = GURN_L(fma32)(p, factor, GURN_L(splat32)(difference[l]));
     }
-    return GURN_L(truncate32)(p * x);
+    return p * x;
+}
+GURN_FN GURN_L(i32) GURN_L(suffix_between)(GURN_L(f32) x, const float *difference) {
+    return GURN_L(truncate32)(GURN_L(suffix_polynomial)(x, difference));
 }

@@ -22,10 +22,11 @@
 #define GURN_SUFFIX_NODES_LEAST 64
 /*
  * The last difference is less than this, in units of 2^-23 bit, for rounding leaves 300 at most; the two before than 16
- * times that; and all others, and what is differenced, than GURN_SUFFIX_BENT, so that none overflows.
+ * times that; and all others, and what is differenced, than GURN_SUFFIX_BENT, so that none overflows. Nor does the
+ * polynomial, which between the nodes is at most 12 times as large as there, and is looked at at the table's ends.
  */
 #define GURN_SUFFIX_ROUGH 512
-#define GURN_SUFFIX_BENT (1 << 29)
+#define GURN_SUFFIX_BENT (1 << 27)
 
 /* -log2 S of entry j of a table is reference[j] + base + slope j + polynomial, in units of 2^-23 bit modulo 2^32. */
 typedef struct gurn_suffix_nodes {
@@ -35,7 +36,10 @@ typedef struct gurn_suffix_nodes {
     float difference[GURN_SUFFIX_NODES_ROOM]; /* [0] is 0 */
 } gurn_suffix_nodes;
 
-/* Where the nodes of a table of so many entries stand. */
+/*
+ * Where the nodes of a table of so many entries stand: half of `apart` in from its ends, for sums at the very ends lack
+ * what comes from beyond the next window.
+ */
 GURN_FN gurn_suffix_nodes gurn_suffix_nodes_of(int32_t count) {
     gurn_suffix_nodes n;
     n.base = n.slope = 0;
@@ -51,12 +55,13 @@ GURN_FN bool gurn_suffix_within(int32_t d, int32_t most) {
 }
 
 /*
- * The polynomial through the logarithms of the sums at the nodes (s_log2_fixed). reference: T_M of entry 0 and on.
+ * The polynomial through the logarithms of the sums at the nodes (s_log2_fixed) of a table of count entries. reference:
+ * T_M of entry 0 and on.
  * *exponent: that of gurn_suffix; the largest entry is a little more than that of the nodes. False: it can not be
  * trusted.
  */
-GURN_FN bool gurn_suffix_nodes_fit(gurn_suffix_nodes *n, const int32_t *log2_sum, const int32_t *reference,
-                                   int32_t *exponent) {
+GURN_FN bool gurn_suffix_nodes_fit(gurn_suffix_nodes *n, int32_t count, const int32_t *log2_sum,
+                                   const int32_t *reference, int32_t *exponent) {
     const int32_t last = GURN_SUFFIX_NODES - 1, middle = last / 2;
     int32_t largest = log2_sum[0], least = log2_sum[0];
     for (int32_t t = 1; t <= last; t++) {
@@ -85,7 +90,9 @@ GURN_FN bool gurn_suffix_nodes_fit(gurn_suffix_nodes *n, const int32_t *log2_sum
             if (!gurn_suffix_within(d[t], most)) return false;
         }
     for (int32_t t = 0; t <= last; t++) n->difference[t] = (float)d[t];
-    return true;
+    float low = s_suffix_polynomial((float)-n->first * n->inverse, n->difference);
+    float high = s_suffix_polynomial((float)(count - 1 - n->first) * n->inverse, n->difference);
+    return fabsf(low) < 0x1p30f && fabsf(high) < 0x1p30f;
 }
 
 /* 1 / prod_{s != t} (t - s): what makes Lagrange's polynomial of node t, x in units of apart from node 0. */

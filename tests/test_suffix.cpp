@@ -299,7 +299,7 @@ TEST(Suffix, TablesFromNodes) {
                 for (int l = 0; l < w; l++) part[l] += part[l + w];
             log2_sum[t] = s_log2_fixed(part[0]);
         }
-        ASSERT_TRUE(gurn_suffix_nodes_fit(&nodes, log2_sum, reference, &exponent));
+        ASSERT_TRUE(gurn_suffix_nodes_fit(&nodes, p.high - p.low + 1, log2_sum, reference, &exponent));
         EXPECT_EQ(exponent, p.exponent);
         for (int32_t j = 0; j <= p.high - p.low; j++) {
             const float x = static_cast<float>(j - nodes.first) * nodes.inverse;
