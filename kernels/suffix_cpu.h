@@ -297,9 +297,9 @@ GURN_FN bool gurn_suffix_smooth_f32(gurn_suffix *s, const gurn_suffix *next, con
     v_u32 line = (v_u32)v_lane_index() * (uint32_t)nodes.slope + (uint32_t)nodes.base;
     for (int32_t j = 0; j < count; j += V_LANES) {
         v_f32 x = v_to_f32(v_lane_index() + (j - nodes.first)) * v_splat32(nodes.inverse);
-        v_i32 cost = (v_i32)((v_u32)v_i32_load(reference + j) + line + (v_u32)v_suffix_between(x, nodes.difference));
-        v_i32_store(rest + j, cost);
-        v_f32_store(table + j, v_exp2_fixed(-cost));
+        v_u32 cost = (v_u32)v_i32_load(reference + j) + line + (v_u32)v_suffix_between(x, nodes.difference);
+        v_i32_store(rest + j, (v_i32)cost);
+        v_f32_store(table + j, v_exp2_fixed((v_i32)-cost));
         line += (uint32_t)V_LANES * (uint32_t)nodes.slope;
     }
     s->apart = nodes.apart;
@@ -319,9 +319,9 @@ GURN_FN void gurn_suffix_last_f32(gurn_suffix *s, const gurn_step *step, float *
     v_f32 scale = v_splat32(gurn_power_of_two_f32(GURN_SUFFIX_EXPONENT));
     for (int32_t j = 0; j < count; j += V_LANES) {
         v_f32 weight = v_f32_load(b + from - j);
-        v_i32 distance = v_i32_load(cost + from - j);
+        v_u32 distance = (v_u32)v_i32_load(cost + from - j); /* lanes beyond the window wrap: they hold anything */
         v_f32_store(table + j, V_REVERSED(weight) * scale);
-        v_i32_store(rest + j, V_REVERSED(distance) - v_splat_i32(GURN_SUFFIX_EXPONENT << 23));
+        v_i32_store(rest + j, (v_i32)(V_REVERSED(distance) - (uint32_t)(GURN_SUFFIX_EXPONENT << 23)));
     }
 }
 
