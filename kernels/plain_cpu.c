@@ -308,7 +308,8 @@ static void exact_tile(const gurn_plain_job *job, scratch *s, int64_t b, int row
     bool own = job->in.log_omega_stride != 0;
     gurn_suffix *places[TILE];
     for (int r = 0; r < TILE; r++) places[r] = s->places + (size_t)r * (size_t)job->view->classes;
-    if (recurrence != (1u << rows) - 1) set_places(job, s, b, rows, places);
+    /* Where omega and n are shared rows come here only if their counts are certain, and there is no room for places. */
+    if (!one_set(job) && recurrence != (1u << rows) - 1) set_places(job, s, b, rows, places);
     for (int r = 0; r < rows; r++) {
         int32_t n = gurn_row_n(&job->in, b + r);
         if (recurrence >> r & 1) continue;

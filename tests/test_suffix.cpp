@@ -303,7 +303,9 @@ TEST(Suffix, TablesFromNodes) {
         EXPECT_EQ(exponent, p.exponent);
         for (int32_t j = 0; j <= p.high - p.low; j++) {
             const float x = static_cast<float>(j - nodes.first) * nodes.inverse;
-            const int32_t cost = reference[j] + nodes.base + nodes.slope * j + s_suffix_between(x, nodes.difference);
+            const auto wrap = [](int32_t bits) { return static_cast<uint32_t>(bits); }; /* they add up modulo 2^32 */
+            const auto cost = static_cast<int32_t>(wrap(reference[j]) + wrap(nodes.base) + wrap(nodes.slope) * wrap(j) +
+                                                   wrap(s_suffix_between(x, nodes.difference)));
             ASSERT_EQ(cost, s.rest[p.begin + j]) << "place " << i << " entry " << j;
             ASSERT_EQ(s_exp2_fixed(-cost), s.table32[p.begin + j]);
         }
