@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(GURN_BLOCK, 512 / GURN_BLOCK)
  * warp's, in e.w.partial at the end.
  */
 template <bool FULL, bool OWN>
-__global__ void __launch_bounds__(GURN_BLOCK, 384 / GURN_BLOCK)
+__global__ void __launch_bounds__(GURN_BLOCK, (FULL && OWN ? 256 : 384) / GURN_BLOCK)
     mvhg_suffix_pull(const __grid_constant__ gurn_suffix_work e) {
     gurn_noise_keys keys = gurn_work_keys(e.w);
     gurn_suffix_room room = suffix_room(e);
