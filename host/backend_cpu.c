@@ -3,6 +3,7 @@
  */
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef _OPENMP
@@ -11,6 +12,7 @@
 
 #include "host/internal.h"
 #include "kernels/cpu.h"
+#include "kernels/omega.h"
 
 /* The levels that were compiled in, best first, and whether this machine can run them. */
 typedef struct level {
@@ -115,8 +117,36 @@ static size_t cpu_mvhg_bytes(const gurn_context *context, const gurn_plan *plan,
     return kernels_of(context)->mvhg_bytes(&job, backward);
 }
 
-static double element(const void *p, gurn_dtype dtype, int64_t i) {
-    return dtype == GURN_FLOAT32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
+/* Every n of the rows is known to be in 0..n_max. */
+gurn_status gurn_cpu_check_log_omega(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in,
+                                     const char *name, const void *log_omega, int64_t stride) {
+    int64_t classes = plan->classes, omega_rows = stride == 0 && in->rows > 0 ? 1 : in->rows, balls = 0;
+    for (int64_t b = 0; b < in->rows; b++) {
+        if (b < omega_rows) {
+            bool none = false;
+            for (int64_t c = 0; c < classes; c++) {
+                double value = gurn_real(log_omega, plan->dtype, b * stride + c);
+                if (isnan(value) || value == INFINITY)
+                    return gurn_fail(context, GURN_INVALID_LOG_OMEGA,
+                                     "%s[%lld][%lld] is %g: must be finite, or -infinity for omega = 0", name,
+                                     (long long)b, (long long)c, value);
+                none |= gurn_omega_is_zero(value);
+            }
+            balls =
+                none ? gurn_omega_balls(plan->view.steps, plan->classes, in->order, log_omega, plan->dtype, b * stride)
+                     : plan->n_max;
+        } else if (!in->n_rows || balls >= plan->n_max) {
+            break;
+        }
+        int32_t n = in->n_rows ? in->n_rows[b] : in->n;
+        if (n <= balls) continue;
+        char row[32] = "";
+        if (in->n_rows) snprintf(row, sizeof row, "_rows[%lld]", (long long)b);
+        return gurn_fail(context, GURN_INVALID_N,
+                         "inputs->n%s is %d: row %lld of %s leaves %lld balls in classes of omega > 0", row, (int)n,
+                         (long long)(b < omega_rows ? b : 0), name, (long long)balls);
+    }
+    return GURN_SUCCESS;
 }
 
 /*
@@ -125,22 +155,17 @@ static double element(const void *p, gurn_dtype dtype, int64_t i) {
 static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call) {
     const gurn_mvhg_inputs *in = &call->in;
     int64_t classes = plan->classes, width = plan->offset[plan->classes];
-    int64_t omega_rows = in->log_omega_stride == 0 && in->rows > 0 ? 1 : in->rows;
-    for (int64_t b = 0; b < omega_rows; b++)
-        for (int64_t c = 0; c < classes; c++) {
-            double value = element(in->log_omega, plan->dtype, b * in->log_omega_stride + c);
-            if (!isfinite(value))
-                return gurn_fail(context, GURN_INVALID_LOG_OMEGA, "inputs->log_omega[%lld][%lld] is %g: must be finite",
-                                 (long long)b, (long long)c, value);
-        }
     for (int64_t b = 0; in->n_rows && b < in->rows; b++)
         if (in->n_rows[b] < 0 || in->n_rows[b] > plan->n_max)
             return gurn_fail(context, GURN_INVALID_N, "inputs->n_rows[%lld] is %d: must be in 0..%d, the plan's n_max",
                              (long long)b, (int)in->n_rows[b], (int)plan->n_max);
+    gurn_status status =
+        gurn_cpu_check_log_omega(context, plan, in, "inputs->log_omega", in->log_omega, in->log_omega_stride);
+    if (status != GURN_SUCCESS) return status;
     for (int64_t b = 0; in->noise.kind == GURN_NOISE_GIVEN && b < in->rows; b++)
         for (int32_t i = 0; i < plan->classes && plan->view.steps[i].m_rest > 0; i++)
             for (int64_t j = plan->offset[in->order[i]]; j < plan->offset[in->order[i] + 1]; j++) {
-                double value = element(in->noise.gumbel, plan->dtype, b * width + j);
+                double value = gurn_real(in->noise.gumbel, plan->dtype, b * width + j);
                 if (isnan(value) || value == INFINITY)
                     return gurn_fail(context, GURN_INVALID_NOISE,
                                      "inputs->noise.gumbel[%lld][%lld] is %g: may be neither NaN nor +infinity",
@@ -153,7 +178,7 @@ static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, 
     for (int64_t b = 0; b < in->rows; b++) {
         double sum = 0.0;
         for (int64_t c = 0; c < classes; c++) {
-            double value = element(call->x, plan->dtype, b * classes + c);
+            double value = gurn_real(call->x, plan->dtype, b * classes + c);
             if (!(value >= -slack && value <= plan->m[c] + slack))
                 return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is %g: must be in 0..%d", (long long)b,
                                  (long long)c, value, (int)plan->m[c]);

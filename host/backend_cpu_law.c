@@ -3,6 +3,7 @@
 
 #include "host/internal.h"
 #include "kernels/cpu.h"
+#include "kernels/real.h"
 
 static gurn_law_job on_this_cpu(const gurn_context *context, const gurn_plan *plan, const gurn_law_job *job) {
     gurn_law_job run = *job;
@@ -16,25 +17,17 @@ size_t gurn_cpu_law_bytes(const gurn_context *context, const gurn_plan *plan, co
     return ((const gurn_cpu_kernels *)context->cpu_kernels)->law_bytes(&run);
 }
 
-static double element(const void *p, gurn_dtype dtype, int64_t i) {
-    return dtype == GURN_FLOAT32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
-}
-
 gurn_status gurn_cpu_law_check(gurn_context *context, const gurn_plan *plan, const gurn_law_job *job) {
     int64_t classes = plan->classes, rows = job->in.rows;
     gurn_mvhg_call inputs = {.in = job->in};
     gurn_status status = context->backend->mvhg_check(context, plan, &inputs);
     if (status != GURN_SUCCESS) return status;
-    int64_t other_rows = !job->other ? 0 : job->other_stride == 0 ? 1 : rows;
-    for (int64_t b = 0; b < other_rows; b++)
-        for (int64_t c = 0; c < classes; c++) {
-            double value = element(job->other, plan->dtype, b * job->other_stride + c);
-            if (!isfinite(value))
-                return gurn_fail(context, GURN_INVALID_LOG_OMEGA, "other[%lld][%lld] is %g: must be finite",
-                                 (long long)b, (long long)c, value);
-        }
+    if (job->other) {
+        status = gurn_cpu_check_log_omega(context, plan, &job->in, "other", job->other, job->other_stride);
+        if (status != GURN_SUCCESS) return status;
+    }
     for (int64_t i = 0; job->x && i < rows * classes; i++)
-        if (isnan(element(job->x, plan->dtype, i)))
+        if (isnan(gurn_real(job->x, plan->dtype, i)))
             return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is NaN", (long long)(i / classes),
                              (long long)(i % classes));
     return GURN_SUCCESS;

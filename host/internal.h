@@ -51,6 +51,13 @@ typedef struct gurn_backend {
     gurn_status (*hypergeometric_draw)(gurn_context *context, const gurn_hypergeometric_job *job);
 } gurn_backend;
 
+/*
+ * Judges log omega, which may be that of the other law of a divergence: values, and that no row draws more than its classes of
+ * omega > 0 hold. name: the argument's (backend_cpu.c).
+ */
+gurn_status gurn_cpu_check_log_omega(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in,
+                                     const char *name, const void *log_omega, int64_t stride);
+
 /* The CPU back end's part of them (backend_cpu_law.c). */
 size_t gurn_cpu_law_bytes(const gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);
 gurn_status gurn_cpu_law_check(gurn_context *context, const gurn_plan *plan, const gurn_law_job *job);

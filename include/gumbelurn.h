@@ -18,9 +18,14 @@
  *   - W is the ragged width: sum over classes of (m[c] + 1). In an array [B][W], the entry of row b, class c and count k is
  *         b * W + gurn_plan_offset(plan, c) + k,   0 <= k <= m[c].
  *   - Logarithms and log-probabilities are natural (nats).
+ *   - Only ratios of omega count: log omega of 800000, 800001, 800000 is that of 0, 1, 0. A log omega more than 7e5 below the largest
+ *     of its row (of classes that have balls) is held there.
+ *   - omega = 0, a log omega of -infinity, is a class that is never drawn: everything is as though it had no balls, and its gradients
+ *     are 0. An n beyond what the other classes hold is GURN_INVALID_N.
  *   - A call either returns GURN_SUCCESS or an error status, in which case it has written nothing; the reason, naming the
  *     argument, is in gurn_context_message(). On a CUDA context work is asynchronous: what only the GPU can see (a NaN in log
- *     omega, an n outside 0..n_max) gives NaN in every real output of that row and -1 in every integer output, and in no other row.
+ *     omega, an n outside 0..n_max or beyond the balls of the classes of omega > 0) gives NaN in every real output of that
+ *     row and -1 in every integer output, and in no other row.
  *   - Input and output arrays must not overlap, nor overlap the workspace.
  *   - Structures begin with their size: set it to sizeof(the structure), zero the rest, and set what you want
  *     (or use the GURN_*_INIT macros). Zero always means the default. A structure of an older, shorter version is accepted.
@@ -55,11 +60,12 @@ struct CUstream_st; /* cudaStream_t is a pointer to this; no CUDA header is need
 
 typedef enum gurn_status {
     GURN_SUCCESS = 0,
-    GURN_INVALID_ARGUMENT = 1,  /* NULL where it may not be, a structure of unknown size, an unknown enumerator */
-    GURN_INVALID_CLASSES = 2,   /* fewer than 1 or more than GURN_MAX_CLASSES classes */
-    GURN_INVALID_M = 3,         /* a class size below 0 or above GURN_MAX_FLOAT32_M, or a sum above GURN_MAX_BALLS */
-    GURN_INVALID_N = 4,         /* n below 0 or above the sum of m (plan), or above the plan's n_max (call) */
-    GURN_INVALID_LOG_OMEGA = 5, /* NaN or infinite log omega (CPU contexts; a GPU poisons the row), or a bad stride */
+    GURN_INVALID_ARGUMENT = 1, /* NULL where it may not be, a structure of unknown size, an unknown enumerator */
+    GURN_INVALID_CLASSES = 2,  /* fewer than 1 or more than GURN_MAX_CLASSES classes */
+    GURN_INVALID_M = 3,        /* a class size below 0 or above GURN_MAX_FLOAT32_M, or a sum above GURN_MAX_BALLS */
+    /* n below 0 or above the sum of m (plan); above the plan's n_max, or what classes of omega > 0 hold (call) */
+    GURN_INVALID_N = 4,
+    GURN_INVALID_LOG_OMEGA = 5, /* log omega NaN or +infinity (CPU contexts; a GPU poisons the row), or a bad stride */
     GURN_INVALID_TAU = 6,       /* temperature not finite or not > 0 */
     GURN_INVALID_ORDER = 7,     /* not a permutation of 0..C-1, or given per call though the class sizes differ */
     GURN_INVALID_ROWS = 8,      /* rows below 0, or an array whose size in bytes would overflow */
@@ -239,7 +245,8 @@ typedef enum gurn_relaxation {
 typedef struct gurn_mvhg_inputs {
     size_t size;
     int64_t rows;             /* B >= 0 */
-    const void *log_omega;    /* real log_omega[B][C], device memory: row b at b * log_omega_stride; finite */
+    const void *log_omega;    /* real log_omega[B][C], device memory: row b at b * log_omega_stride; finite or
+                                 -infinity (omega = 0) */
     int64_t log_omega_stride; /* elements between rows: 0 = one row [C] shared by all, else >= C */
     int32_t n;                /* draws of every row, 0..n_max, when n_rows is NULL */
     const int32_t *n_rows;    /* n_rows[B], device memory: draws of each row, 0..n_max; or NULL */
@@ -330,7 +337,7 @@ GURN_API gurn_status gurn_mvhg_backward(gurn_context *context, const gurn_plan *
  * The law of [MVHG] Eq. 1 itself: P(x) = prod_c C(m[c], x[c]) omega[c]^x[c] / P0 over all x with sum n, whatever chain the plan draws
  * by. Of gurn_mvhg_inputs these functions read rows, log_omega, log_omega_stride, n and n_rows (and order, for the log-probability
  * of the merged chain); relaxation, tau and noise are ignored. All are computed in double arithmetic and rounded at the end.
- * Odds between two classes beyond 2^400, and log omega beyond +-7e5, are held there.
+ * Odds between two classes beyond 2^400 are held there.
  */
 
 /* What gurn_mvhg_law_workspace is asked about. */

@@ -24,6 +24,7 @@
 #include "gammamath.h"
 #include "gumbelurn.h"
 #include "logmath.h"
+#include "omega.h"
 #include "philox.h"
 #include "plan.h"
 
@@ -178,16 +179,6 @@ GURN_FN double gurn_merged_share(double log2_m, double log2_m_rest, double lambd
 GURN_FN double gurn_hat(double x, int64_t k) {
     double d = fabs((double)k - x);
     return d < 1.0 ? 1.0 - d : 0.0;
-}
-
-GURN_FN double gurn_real(const void *p, gurn_dtype dtype, int64_t i) {
-    return dtype == GURN_FLOAT32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
-}
-GURN_FN void gurn_set_real(void *p, gurn_dtype dtype, int64_t i, double value) {
-    if (dtype == GURN_FLOAT32)
-        ((float *)p)[i] = (float)value;
-    else
-        ((double *)p)[i] = value;
 }
 
 GURN_FN int32_t gurn_row_n(const gurn_mvhg_inputs *in, int64_t b) { return in->n_rows ? in->n_rows[b] : in->n; }

@@ -90,9 +90,9 @@ bool spoil(Random &r, Call &c, const Problem &p, bool backward) {
         case 14: c.x = nullptr; return backward && p.rows > 0;
         default: {
             if (p.rows == 0) return false;
-            /* NaN or an infinity in log omega, in a copy that the call then owns. */
+            /* NaN or +infinity in log omega, in a copy that the call then owns. */
             std::vector<double> spoiled = c.log_omega.values();
-            spoiled[r.integer(0, static_cast<int>(spoiled.size()) - 1)] = bad_tau[r.integer(2, 4)];
+            spoiled[r.integer(0, static_cast<int>(spoiled.size()) - 1)] = bad_tau[r.integer(2, 3)];
             c.replaced.reset(new RealArray(GURN_DEVICE_CPU, c.dtype, spoiled));
             c.inputs.log_omega = c.replaced->data();
             return true;

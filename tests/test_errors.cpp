@@ -157,8 +157,8 @@ const Spoiled kSpoiled[] = {
     {"NaN in log omega of the last class", "log_omega", GURN_INVALID_LOG_OMEGA,
      [](Problem &p) { p.log_omega[8] = kNaN; }},
     {"infinite log omega", "log_omega", GURN_INVALID_LOG_OMEGA, [](Problem &p) { p.log_omega[6] = kInfinity; }},
-    {"log omega of a class with weight 0", "log_omega", GURN_INVALID_LOG_OMEGA,
-     [](Problem &p) { p.log_omega[7] = -kInfinity; }},
+    {"a row whose omega are all 0", "inputs->n", GURN_INVALID_N,
+     [](Problem &p) { p.log_omega[6] = p.log_omega[7] = p.log_omega[8] = -kInfinity; }},
     {"n of a row negative", "n_rows", GURN_INVALID_N,
      [](Problem &p) {
          p.n_rows = {5, 4, -1, 3};

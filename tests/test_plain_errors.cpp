@@ -110,7 +110,7 @@ TEST_P(PlainErrors, WrongUnivariateArguments) {
 
 /* What only the data shows: a status that names the row on a CPU; -1 in that row alone on a GPU. */
 TEST_P(PlainErrors, WrongData) {
-    for (const double bad : {kNaN, kInfinity, -kInfinity})
+    for (const double bad : {kNaN, kInfinity})
         for (const oracle::Chain chain : {oracle::Chain::exact, oracle::Chain::merged}) {
             Problem p = urn_of({3, 5, 4}, {}, 5, Random(1).uniforms(15, -1, 1), chain);
             p.rows = 5;

@@ -1,0 +1,82 @@
+/*
+ * What a row of log omega means, in C and in CUDA device code.
+ *
+ * Only ratios of omega count ([MVHG] Eq. 1): every formula takes log omega as its distance from the largest of the row's
+ * classes that have balls, and takes that difference before anything else, so that 800000, 800001 is the law of 0, 1. A
+ * class further than 2^20 bits below the largest is held there.
+ *
+ * omega = 0, which is log omega = -infinity, is a class that is never drawn. It is the law, and the chain, of an urn in which
+ * that class has no balls: gurn_omega_steps describes this urn, and what holds for classes without balls does the rest. A row
+ * can not draw more than its other classes hold.
+ */
+#ifndef GURN_OMEGA_H
+#define GURN_OMEGA_H
+
+#include "logmath.h"
+#include "plan.h"
+#include "real.h"
+
+/* Furthest below the largest log2 omega. */
+#define GURN_OMEGA_REACH 0x1p20
+
+GURN_FN int gurn_omega_is_zero(double log_omega) { return log_omega == -INFINITY; }
+
+/*
+ * The largest log omega of a row's classes that have balls; 0 where no class has both balls and omega > 0. log_omega: the
+ * row begins at element `at`, by class; steps and order: by place.
+ */
+GURN_FN double gurn_omega_largest(const gurn_step *steps, int32_t classes, const int32_t *order, const void *log_omega,
+                                  gurn_dtype dtype, int64_t at) {
+    double largest = -INFINITY;
+    for (int32_t i = 0; i < classes; i++) {
+        double value = gurn_real(log_omega, dtype, at + order[i]);
+        if (steps[i].m > 0 && value > largest) largest = value;
+    }
+    return largest > -INFINITY ? largest : 0.0;
+}
+
+/* log2 of omega over that of the largest; omega > 0. (Of a class without balls, whatever its omega, something finite.) */
+GURN_FN double gurn_log2_omega(double log_omega, double largest) {
+    double a = (log_omega - largest) * 1.44269504088896340736;
+    return a > GURN_OMEGA_REACH ? GURN_OMEGA_REACH : a < -GURN_OMEGA_REACH ? -GURN_OMEGA_REACH : a;
+}
+
+/* The balls of the classes that can be drawn: those of omega > 0. */
+GURN_FN int64_t gurn_omega_balls(const gurn_step *steps, int32_t classes, const int32_t *order, const void *log_omega,
+                                 gurn_dtype dtype, int64_t at) {
+    int64_t balls = 0;
+    for (int32_t i = 0; i < classes; i++)
+        if (!gurn_omega_is_zero(gurn_real(log_omega, dtype, at + order[i]))) balls += steps[i].m;
+    return balls;
+}
+
+/*
+ * The steps of a row's urn, out[classes], by place: those of the plan, but a class of omega 0 has no balls. Tables that hold for
+ * other sizes are missing: `rest` where it is not of m_rest balls, `left` where it is not of m + m_rest. `own` stays, and is right
+ * at its count 0. Returns the balls of the urn, m + m_rest of place 0.
+ */
+GURN_FN int32_t gurn_omega_steps(const gurn_step *steps, int32_t classes, const int32_t *order, const void *log_omega,
+                                 gurn_dtype dtype, int64_t at, gurn_step *out) {
+    int32_t rest = 0;
+    for (int32_t i = classes - 1; i >= 0; i--) {
+        gurn_step step = steps[i];
+        int32_t all = step.m + step.m_rest;
+        if (gurn_omega_is_zero(gurn_real(log_omega, dtype, at + order[i]))) {
+            step.m = 0;
+            step.log2_m = 0.0;
+        }
+        if (rest != step.m_rest) {
+            step.m_rest = rest;
+            step.log2_m_rest = rest > 0 ? s_log2_64((double)rest) : 0.0;
+            step.rest.fixed = NULL;
+            step.rest.wide = NULL;
+            step.rest.psi = NULL;
+        }
+        rest += step.m;
+        if (rest != all) step.left.fixed = NULL;
+        out[i] = step;
+    }
+    return rest;
+}
+
+#endif
