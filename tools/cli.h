@@ -2,8 +2,11 @@
  * What the files of the command-line program share.
  *
  *   gumbelurn.c  main, the table of sub-commands, info          memory.c  contexts, and memory of host and GPU
- *   options.c    strict parsing, options of every urn, errors   writer.c  buffered output: text and .npy
- *   counts.c     reading tables of counts: CSV and .npy         law.c     calls about the law itself
+ *   options.c    options of every urn, errors                   writer.c  buffered output: text and .npy
+ *   values.c     strict parsing of numbers and lists            files.c   files of the options, replaced when complete
+ *   omega.c      importances, from options or fit's result      csv.c     lines and fields of CSV
+ *   counts.c     tables of counts, held against the urn         npy.c     the header and the values of .npy
+ *   law.c        calls about the law itself
  *   sample.c, fit.c, logprob.c, moments.c, kl.c  the sub-commands
  *   sgd.c, mle.c (with separation.c, laplacian.c)  the two ways to fit
  *
@@ -18,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "gumbelurn.h"
 
@@ -40,28 +44,94 @@ _Noreturn void usage_error(const char *format, ...) PRINTF_LIKE; /* message, "Tr
 _Noreturn void fail(const char *format, ...) PRINTF_LIKE;        /* message, exit 1 */
 void warn(const char *format, ...) PRINTF_LIKE;
 void *allocate(size_t count, size_t size); /* zeroed; fails rather than returning NULL */
+/* Room for entry i of an array that is filled entry after entry and doubles in size. */
+void *grown(void *array, int32_t i, size_t size);
 
-/* ----------------------------------------------------------------------------------------- parsing (options.c) --- */
+/* ------------------------------------------------------------------------------------------ parsing (values.c) --- */
 
-/* All are strict: the whole text is the value, or the error names the option. 1e6 is a whole number; 1.5 is not. */
-bool read_integer(const char *text, int64_t *value);
+enum reading {
+    READ_OK,
+    READ_NOT,       /* no such number */
+    READ_TOO_LARGE, /* one that the type does not hold */
+    READ_TOO_SMALL  /* not 0, but rounded to it */
+};
+/* All are strict: the whole text is the value. 1e6 is a whole number; 1.5 is not. */
+enum reading read_whole(const char *text, bool *negative, uint64_t *magnitude);
+enum reading read_real(const char *text, double *value); /* decimal, finite */
+int32_t read_infinity(const char *text);                 /* 1 or -1 of inf, +Infinity, -INF and the like; else 0 */
+
+/* These end the program with a message that names the option, and the limits. */
 int64_t parse_integer(const char *option, const char *text, int64_t least, int64_t most);
 uint64_t parse_u64(const char *option, const char *text);
-bool read_real(const char *text, double *value); /* decimal, finite */
 double parse_positive(const char *option, const char *text);
 /* The position of text among NULL-terminated names. */
 int parse_choice(const char *option, const char *text, const char *const names[]);
+
+/* Where a value of a list was read, for messages. */
+struct place {
+    const char *option;
+    const char *list; /* the whole argument, where there is more in it than one value; or */
+    const char *file; /* that it names, and */
+    int64_t line;
+    int32_t entry; /* from 1 */
+};
+_Noreturn void bad_value(const struct place *place, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int64_t list_integer(const struct place *place, const char *text, int64_t least, int64_t most);
+double list_real(const struct place *place, const char *text);
+/* Calls item(place, value, data, i) for the values of a list: "4,3x200" has 4, 200, 200, 200. @FILE: those in a file. */
+typedef void list_item(const struct place *place, const char *text, void *data, int32_t i);
+int32_t parse_list(const char *option, const char *text, list_item *item, void *data);
+
+#define BLANKS " \t\r\n"
+char *trimmed(char *text); /* without blanks around it; the end is cut off in place */
+/* Text of a file for a message: without control characters, and not all of it where it is long. */
+#define SHOWN_SIZE 64
+char *shown(const char *text, char *buffer);
+
+/* ---------------------------------------------------------------------------- files that options name (files.c) --- */
+
+/*
+ * Says that an option reads or writes a file, before anything is read or written: ends the program where another option, or
+ * standard output, writes the same file, where output could not be written there, or where its name is that of a format that
+ * is not written (npy: .npy is). path: NULL is no file, "-" standard input or output.
+ */
+void claim_input(const char *option, const char *path);
+void claim_output(const char *option, const char *path, bool npy);
+
+/* Opens what has been claimed; *name: for messages. Standard input is stdin, which stays open. */
+FILE *open_input(const char *option, const char *path, const char **name);
+
+/*
+ * An output appears at once: what is written goes to a temporary file beside the target, which takes its name when complete.
+ * Whatever ends the program before, short of SIGKILL, removes the temporary file and leaves the target as it was. Devices,
+ * pipes, standard output and other descriptors (/dev/stdout, /dev/fd/N) are written as they are.
+ */
+struct output {
+    int fd;
+    bool shared;      /* a descriptor that was open before, and stays so */
+    int temporary;    /* which temporary file, or -1 */
+    char *target;     /* its name to be */
+    const char *name; /* for messages */
+};
+void output_open(struct output *output, const char *path);
+void output_close(struct output *output); /* fails when anything could not be written */
+void abandon_outputs(void);               /* removes temporary files */
+
+bool has_suffix(const char *path, const char *suffix); /* in capitals, too */
 
 /* ------------------------------------------------------------------------------- options of an urn (options.c) --- */
 
 struct urn {
     int32_t classes; /* 0 until --m */
     int32_t *m;
-    int64_t balls;     /* sum of m */
-    int32_t n;         /* -1 until --n */
-    double *log_omega; /* [classes] after urn_finish: zeros when neither option was given */
+    int64_t balls;        /* sum of m */
+    const char *m_option; /* the option that gave m */
+    int32_t n;            /* -1 until --n */
+    double *log_omega; /* [classes] after urn_finish: finite, or -INFINITY for omega 0; zeros when no option gave it */
     int32_t omega_count;
-    const char *omega_option; /* which of the two was given, or NULL */
+    const char *omega_option; /* the option that gave it, or NULL */
+    const char *omega_file;   /* of --omega-from */
+    int64_t balls_open;       /* after urn_finish: of the classes whose omega is above 0 */
     gurn_chain chain;
     bool chain_given;
     gurn_dtype dtype;
@@ -80,6 +150,7 @@ enum {
     OPT_N,
     OPT_OMEGA,
     OPT_LOG_OMEGA,
+    OPT_OMEGA_FROM,
     OPT_CHAIN,
     OPT_ORDER,
     OPT_DTYPE,
@@ -98,6 +169,7 @@ enum {
     {"device", required_argument, NULL, OPT_DEVICE},  \
     {"threads", required_argument, NULL, OPT_THREADS}, \
     {"help", no_argument, NULL, 'h'}
+#define OMEGA_FROM_OPTION {"omega-from", required_argument, NULL, OPT_OMEGA_FROM}
 #define CHAIN_OPTIONS                                 \
     {"chain", required_argument, NULL, OPT_CHAIN},    \
     {"order", required_argument, NULL, OPT_ORDER}
@@ -105,11 +177,20 @@ enum {
     URN_ONLY_OPTIONS, CHAIN_OPTIONS,                  \
     {"dtype", required_argument, NULL, OPT_DTYPE}
 
-#define M_N_OMEGA_HELP                                                                         \
+#define M_N_HELP                                                                               \
     "  --m LIST            class sizes, such as 200,200,200 or 3x200\n"                        \
-    "  --n N               balls drawn\n"                                                      \
-    "  --omega LIST        importances of the classes, each above 0; default all 1\n"          \
-    "  --log-omega LIST    their natural logarithms instead\n"
+    "  --n N               balls drawn\n"
+#define OMEGA_HELP                                                                             \
+    "  --omega LIST        importances of the classes, of which only ratios count; default\n"  \
+    "                      all 1\n"                                                            \
+    "  --log-omega LIST    their natural logarithms instead. What is more than 7e5 below the\n" \
+    "                      largest is held there\n"
+/* Of the commands that take omega as it is: where learning starts it is not 0. */
+#define OMEGA_FROM_HELP                                                                        \
+    "  --omega-from FILE   log omega, and m where --m is not given, from the CSV that\n"       \
+    "                      gumbelurn fit --out wrote. An omega of 0, a log omega of -inf, is a\n" \
+    "                      class that is never drawn\n"
+#define M_N_OMEGA_HELP M_N_HELP OMEGA_HELP OMEGA_FROM_HELP
 #define CHAIN_HELP(DEFAULT)                                                                    \
     "  --chain CHAIN       how the law is drawn class after class: exact (the law itself), or\n" \
     "                      merged (as published, biased for three classes or more);\n"         \
@@ -129,24 +210,39 @@ enum {
 #define LAW_DEVICE_HELP                                                                        \
     "  --device DEVICE     cpu (default) or cuda\n" THREADS_HELP
 #define LIST_HELP                                                                              \
-    "The values of a LIST are separated by commas; COUNTxVALUE repeats one. Whole numbers\n"   \
-    "may be written 1e6. The environment variable GURN_ISA (portable, avx2, avx512, neon)\n"   \
-    "chooses the CPU's instruction set; draws do not depend on it.\n"
+    "\nThe values of a LIST are separated by commas; COUNTxVALUE repeats one. @FILE is the list\n" \
+    "in that file, whose values are separated by commas, blanks or line ends; a # begins a\n" \
+    "comment. Whole numbers may be written 1e6. The environment variable GURN_ISA (portable,\n" \
+    "avx2, avx512, neon) chooses the CPU's instruction set; draws do not depend on it.\n"
 /* clang-format on */
 
 /*
  * getopt_long for a sub-command: returns the next option of its table for which the sub-command is responsible, or -1
- * at the end. Options of the urn go into *urn; --help prints help and ends the program; anything wrong is a usage
- * error.
+ * at the end. Options of the urn go into *urn; --help prints the texts of help, up to a NULL, and ends the program;
+ * anything wrong is a usage error.
  */
-int next_option(int argc, char **argv, const struct option *table, struct urn *urn, const char *help);
+int next_option(int argc, char **argv, const struct option *table, struct urn *urn, const char *const *help);
 
 /* Checks what depends on more than one option, and fills in defaults. */
 void urn_finish(struct urn *urn);
-/* The part of both about omega, for a second list; options: the names of its option, and of that for logarithms. */
-void omega_option(struct urn *urn, const char *const options[2], bool logarithms, const char *text);
-void omega_finish(struct urn *urn, int32_t classes);
 void urn_release(struct urn *urn);
+
+/* ----------------------------------------------------------------------------------------- importances (omega.c) --- */
+
+enum omega_kind {
+    OMEGA_VALUES,
+    OMEGA_LOGARITHMS,
+    OMEGA_FILE
+};
+/* One of the three options of an urn's omega, or of a second law's, whose names are given by kind. */
+void omega_option(struct urn *urn, const char *const options[3], enum omega_kind kind, const char *text);
+/*
+ * Reads --omega-from, fills in zeros where no option was given, and holds omega against the urn `balls` with its m, which may
+ * be the same one: then, where it has no m yet, that comes from the file.
+ */
+void omega_finish(struct urn *urn, struct urn *balls);
+/* log omega as distances from the largest where a float would not hold them apart. */
+void omega_make_relative(struct urn *urn);
 
 /* ----------------------------------------------------------------------------- a context and a plan (memory.c) --- */
 
@@ -200,8 +296,7 @@ void law_mode(const struct law *law, const double *log_omega, int32_t n, int32_t
 /* ------------------------------------------------------------------------------------------- output (writer.c) --- */
 
 struct writer {
-    int fd;
-    const char *name;
+    struct output output;
     char *buffer;
     size_t used;
 };
@@ -219,10 +314,55 @@ size_t format_count(char *text, uint32_t value);
 size_t format_fixed6(char *text, double value);            /* six decimals; at most 40 characters */
 size_t format_real(char *text, double value, size_t size); /* round trip: 9 (size 4) or 17 digits */
 
-bool has_suffix(const char *path, const char *suffix);
-/* The header of a version 1.0 .npy file; shape and descr as Python text, such as "(50, 3)" and "'<i4'". */
+/* The header of a version 1.0 .npy file (npy.c); shape and descr as Python text, such as "(50, 3)" and "'<i4'". */
 void write_npy_header(struct writer *writer, const char *descr, const char *shape);
 void flush_stdout(void); /* fails when standard output could not be written */
+
+/* ----------------------------------------------------------------------------------- CSV, line by line (csv.c) --- */
+
+struct csv {
+    FILE *file;
+    const char *name; /* for messages */
+    int64_t line;     /* number of the line that was read last */
+    char separator;   /* of the whole file; 0 until a line has one */
+    char *text;
+    size_t text_room;
+    char **fields; /* of this line, without blanks and quotes around them */
+    int32_t count, room;
+};
+
+bool csv_next(struct csv *csv); /* the next line that is neither empty nor a comment; false at the end */
+_Noreturn void csv_bad_field(const struct csv *csv, int32_t field, const char *what); /* "line 3: field 2: 'x' what" */
+void csv_release(struct csv *csv);
+
+/* ---------------------------------------------------------------------------------------------- .npy (npy.c) --- */
+
+/* One field of every record of a structured array; of a plain one, the whole row. */
+struct npy_field {
+    size_t offset, size;
+    int32_t columns; /* 0: to be skipped */
+    char kind;       /* i, u, f or b */
+    bool swapped;    /* big-endian */
+};
+struct npy {
+    FILE *file;
+    const char *name; /* for messages */
+    int64_t rows;
+    int32_t columns;
+    bool fortran;  /* column after column; of plain arrays only */
+    size_t stride; /* bytes of a record, which is a row */
+    int32_t field_count;
+    struct npy_field *fields;
+    char type[SHOWN_SIZE]; /* of the values, for messages */
+};
+
+/* Reads the header; the file's data come next. Fails where it is not one of an array of numbers [rows][columns]. */
+void npy_open(struct npy *npy, FILE *file, const char *name);
+double npy_value(const struct npy_field *field, const unsigned char *bytes);
+void npy_read(const struct npy *npy, void *bytes, size_t count, int64_t at,
+              int64_t of);              /* fails where cut off at row `at` */
+void npy_finish(const struct npy *npy); /* fails where more follows */
+void npy_release(struct npy *npy);
 
 /* -------------------------------------------------------------------------------------------- input (counts.c) --- */
 
@@ -234,8 +374,23 @@ struct counts {
     int32_t n_max;
 };
 
-/* Reads a table and holds it against the urn: classes columns, 0 <= x <= m, row sums of urn->n unless that is -1. */
-void counts_read(struct counts *counts, const char *path, const struct urn *urn);
+/* Whether the first line of CSV names the columns. */
+enum csv_header {
+    HEADER_AUTO,
+    HEADER_YES,
+    HEADER_NO
+};
+enum csv_header parse_csv_header(const char *text); /* of --header */
+#define HEADER_HELP                                                                           \
+    "  --header yes|no     whether the first line of CSV names the columns. Without it, it\n" \
+    "                      does if no field of it is a number: say yes where columns are\n"   \
+    "                      called 0,1,2, as pandas does\n"
+
+/*
+ * Reads a table (claimed as --in) and holds it against the urn: classes columns, 0 <= x <= m, row sums of urn->n unless that
+ * is -1, and of no more balls than there are in classes whose omega is above 0.
+ */
+void counts_read(struct counts *counts, const char *path, const struct urn *urn, enum csv_header header);
 void counts_release(struct counts *counts);
 
 /* ------------------------------------------------------------------------------------------------ sub-commands --- */

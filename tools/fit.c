@@ -19,10 +19,11 @@ static const char HELP[] =
     "\n"
     "  --method METHOD     mle or sgd\n"
     "  --in FILE           the counts, a row a draw and a column a class: CSV with or without a\n"
-    "                      header, or NAME.npy; - is standard input (CSV)\n" M_N_OMEGA_HELP
-    "                      Without --n every row's own sum is its n. Learning starts from\n"
-    "                      --omega or --log-omega, by default from equal ones (sgd) or from the\n"
-    "                      share of each class that was drawn (mle)\n"
+    "                      header, or .npy; - is standard input\n" HEADER_HELP M_N_HELP
+    "                      Without --n every row's own sum is its n\n" OMEGA_HELP
+    "                      Learning starts from them; they are finite there, and none is 0.\n"
+    "                      By default from equal ones (sgd) or from the share of each class that\n"
+    "                      was drawn (mle)\n"
     "  --device DEVICE     auto, cpu or cuda; auto is the CPU for mle, and for sgd CUDA where\n"
     "                      there is a device, if it has the chain\n" THREADS_HELP
     "                      (1 when steps are small)\n"
@@ -47,7 +48,9 @@ static const char HELP[] =
     "  --loss LOSS         means (default): squared error of minibatch means, without bias;\n"
     "                      rows: of single rows, as published, which buys a smaller variance of\n"
     "                      the counts with wrong means\n"
-    "  --seed S            of the split, the order of rows, and the draws; default 0\n"
+    "  --seed S            of the split, the order of rows, and the draws; default 0\n";
+
+static const char RESULT_HELP[] =
     "\n"
     "Prints, for every class, the means of data and urn, log omega with sum 0, and omega with sum\n"
     "1; mle also the log-likelihood and the standard errors of log omega (from the observed\n"
@@ -58,12 +61,12 @@ static const char HELP[] =
     "drawn whole before others are touched, mle takes the limit and says so: classes fall into\n"
     "groups between which the ratio of omega is infinite (group 0 has the highest), and within a\n"
     "group log omega is estimated as ever. log_omega is then that of the group of most classes,\n"
-    "and infinite for the others.\n"
-    "\n" LIST_HELP;
+    "and infinite for the others.\n";
 
 enum {
     OPT_METHOD = OPT_OWN,
     OPT_IN,
+    OPT_HEADER,
     OPT_LOG,
     OPT_OUT,
     OPT_COVARIANCE,
@@ -80,6 +83,7 @@ enum {
 static const struct option OPTIONS[] = {URN_OPTIONS,
                                         {"method", required_argument, NULL, OPT_METHOD},
                                         {"in", required_argument, NULL, OPT_IN},
+                                        {"header", required_argument, NULL, OPT_HEADER},
                                         {"log", required_argument, NULL, OPT_LOG},
                                         {"out", required_argument, NULL, OPT_OUT},
                                         {"covariance", required_argument, NULL, OPT_COVARIANCE},
@@ -100,6 +104,7 @@ struct fit {
     struct counts counts;
     double *mean; /* of the data */
     const char *in, *out, *covariance;
+    enum csv_header header;
 };
 
 void centre(double *log_omega, int32_t classes) {
@@ -329,16 +334,18 @@ static void run_sgd(struct fit *fit) {
 }
 
 int run_fit(int argc, char **argv) {
+    static const char *const help[] = {HELP, RESULT_HELP, LIST_HELP, NULL};
     static const char *const methods[] = {"mle", "sgd", NULL};
     static const char *const losses[] = {"means", "rows", NULL};
     struct fit fit = {.urn = URN_INIT, .sgd = {.tau = 1, .batch = 32, .learning_rate = 0.1, .train = 0.8}};
     struct sgd_options *sgd = &fit.sgd;
     int method = -1;
     const char *only_sgd = NULL; /* an option that was given */
-    for (int code; (code = next_option(argc, argv, OPTIONS, &fit.urn, HELP)) != -1;) {
+    for (int code; (code = next_option(argc, argv, OPTIONS, &fit.urn, help)) != -1;) {
         switch (code) {
             case OPT_METHOD: method = parse_choice("--method", optarg, methods); break;
             case OPT_IN: fit.in = optarg; break;
+            case OPT_HEADER: fit.header = parse_csv_header(optarg); break;
             case OPT_LOG: fit.mle.log = sgd->log = optarg; break;
             case OPT_OUT: fit.out = optarg; break;
             case OPT_COVARIANCE: fit.covariance = optarg; break;
@@ -361,10 +368,17 @@ int run_fit(int argc, char **argv) {
     if (method < 0) method = only_sgd ? 1 : 0;
     if (method == 0 && only_sgd) usage_error("%s: only --method sgd has it", only_sgd);
     if (method == 1 && fit.covariance) usage_error("--covariance: only --method mle has it");
+    claim_input("--in", fit.in);
+    claim_output("--log", sgd->log, false);
+    claim_output("--covariance", fit.covariance, false);
+    claim_output("--out", fit.out, false);
     urn_finish(&fit.urn);
     if (!fit.in) usage_error("--in is missing: the file of counts");
+    for (int32_t c = 0; c < fit.urn.classes; c++)
+        if (isinf(fit.urn.log_omega[c]))
+            usage_error("%s: class %d: learning can not start from an omega of 0", fit.urn.omega_option, c);
 
-    counts_read(&fit.counts, fit.in, &fit.urn);
+    counts_read(&fit.counts, fit.in, &fit.urn, fit.header);
     fit.mean = data_means(&fit.counts);
     if (method == 0) {
         fit.urn.chain = GURN_CHAIN_EXACT;

@@ -38,8 +38,9 @@ static int run_info(int argc, char **argv) {
                                             {"threads", required_argument, NULL, OPT_THREADS},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
+    static const char *const help[] = {INFO_HELP, NULL};
     struct urn urn = URN_INIT;
-    next_option(argc, argv, options, &urn, INFO_HELP);
+    next_option(argc, argv, options, &urn, help);
     gurn_context *context = open_context(device_of(&urn), urn.threads); /* fails here for a device that is not there */
     gurn_context_info used = {.size = sizeof used};
     gurn_context_get_info(context, &used);
@@ -79,7 +80,8 @@ static void print_help(FILE *file) {
     fputs(
         "\n"
         "gumbelurn COMMAND --help tells about a command, gumbelurn --version the version.\n"
-        "Exit status: 0 success, 1 failure, 2 wrong usage.\n"
+        "Exit status: 0 success, 1 failure, 2 wrong usage. A file that is written appears, or\n"
+        "replaces the older one, when it is complete.\n"
         "\n"
         "  gumbelurn sample --m 200,200,200 --n 180 --omega 1,5,1 --rows 50000 --out draws.csv\n"
         "  gumbelurn fit --m 200,200,200 --n 180 --in draws.csv\n",

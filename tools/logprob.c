@@ -15,17 +15,17 @@ static const char HELP[] =
     "hypergeometric law itself, or under the merged chain.\n"
     "\n"
     "  --in FILE           the counts, a row a draw and a column a class: CSV with or without a\n"
-    "                      header, or NAME.npy; - is standard input (CSV)\n" M_N_OMEGA_HELP
-    "                      Without --n every row's own sum is its n\n" CHAIN_HELP(
+    "                      header, or .npy; - is standard input\n" HEADER_HELP M_N_HELP
+    "                      Without --n every row's own sum is its n\n" OMEGA_HELP OMEGA_FROM_HELP CHAIN_HELP(
         "exact") "                      (the exact law does not depend on it)\n" LAW_DEVICE_HELP
                  "  --sum               the sum over all rows only\n"
                  "  --out FILE          to FILE; a NAME.npy becomes a NumPy array, float64 [rows]. Default\n"
                  "                      standard output, as CSV with the header log_p\n"
-                 "  --no-header         CSV without its first line\n"
-                 "\n" LIST_HELP;
+                 "  --no-header         CSV without its first line\n";
 
 enum {
     OPT_IN = OPT_OWN,
+    OPT_HEADER,
     OPT_SUM,
     OPT_OUT,
     OPT_NO_HEADER
@@ -33,7 +33,9 @@ enum {
 
 static const struct option OPTIONS[] = {URN_ONLY_OPTIONS,
                                         CHAIN_OPTIONS,
+                                        OMEGA_FROM_OPTION,
                                         {"in", required_argument, NULL, OPT_IN},
+                                        {"header", required_argument, NULL, OPT_HEADER},
                                         {"sum", no_argument, NULL, OPT_SUM},
                                         {"out", required_argument, NULL, OPT_OUT},
                                         {"no-header", no_argument, NULL, OPT_NO_HEADER},
@@ -47,25 +49,30 @@ static void put(struct writer *writer, double value) {
 }
 
 int run_logprob(int argc, char **argv) {
+    static const char *const help[] = {HELP, LIST_HELP, NULL};
     struct urn urn = URN_INIT;
     const char *in = NULL, *out = NULL;
     bool sum_only = false, header = true;
+    enum csv_header in_header = HEADER_AUTO;
     urn.chain = GURN_CHAIN_EXACT;
-    for (int code; (code = next_option(argc, argv, OPTIONS, &urn, HELP)) != -1;) {
+    for (int code; (code = next_option(argc, argv, OPTIONS, &urn, help)) != -1;) {
         switch (code) {
             case OPT_IN: in = optarg; break;
+            case OPT_HEADER: in_header = parse_csv_header(optarg); break;
             case OPT_SUM: sum_only = true; break;
             case OPT_OUT: out = optarg; break;
             case OPT_NO_HEADER: header = false; break;
         }
     }
+    claim_input("--in", in);
+    claim_output("--out", out, true);
     urn_finish(&urn);
     if (!in) usage_error("--in is missing: the file of counts");
     const bool npy = has_suffix(out, ".npy");
     if (sum_only && npy) usage_error("--sum: a single number is not for an .npy file (--out)");
 
     struct counts counts;
-    counts_read(&counts, in, &urn);
+    counts_read(&counts, in, &urn, in_header);
     struct law law;
     law_open(&law, &urn, counts.n_max);
     int64_t batch = BATCH_VALUES / urn.classes > 0 ? BATCH_VALUES / urn.classes : 1;

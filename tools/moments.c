@@ -16,8 +16,7 @@ static const char HELP[] =
     "  --covariance        the covariance of the counts as well\n"
     "  --out FILE          the table as CSV with 17 digits: class, m, log_omega, mean,\n"
     "                      standard_deviation, mode, and with --covariance the columns cov0,\n"
-    "                      cov1, ...; - is standard output, after the table for reading\n"
-    "\n" LIST_HELP;
+    "                      cov1, ...; - is standard output, after the table for reading\n";
 
 enum {
     OPT_COVARIANCE = OPT_OWN,
@@ -25,6 +24,7 @@ enum {
 };
 
 static const struct option OPTIONS[] = {URN_ONLY_OPTIONS,
+                                        OMEGA_FROM_OPTION,
                                         {"covariance", no_argument, NULL, OPT_COVARIANCE},
                                         {"out", required_argument, NULL, OPT_OUT},
                                         {NULL, 0, NULL, 0}};
@@ -71,16 +71,18 @@ static void write_table(const struct urn *urn, const struct table *table, bool c
 }
 
 int run_moments(int argc, char **argv) {
+    static const char *const help[] = {HELP, LIST_HELP, NULL};
     struct urn urn = URN_INIT;
     const char *out = NULL;
     bool covariance = false;
     urn.chain = GURN_CHAIN_EXACT;
-    for (int code; (code = next_option(argc, argv, OPTIONS, &urn, HELP)) != -1;) {
+    for (int code; (code = next_option(argc, argv, OPTIONS, &urn, help)) != -1;) {
         switch (code) {
             case OPT_COVARIANCE: covariance = true; break;
             case OPT_OUT: out = optarg; break;
         }
     }
+    claim_output("--out", out, false);
     urn_finish(&urn);
     if (urn.n < 0) usage_error("--n is missing: the number of balls drawn");
 

@@ -29,8 +29,7 @@ static const char HELP[] =
     "  --no-header         CSV without its first line\n"
     "\n"
     "A .npy file holds int32 [rows][classes], or reals with --soft; with --log-p a structured\n"
-    "array with the fields x and log_p. CSV has log_p to six decimals (float64: 17 digits).\n"
-    "\n" LIST_HELP;
+    "array with the fields x and log_p. CSV has log_p to six decimals (float64: 17 digits).\n";
 
 enum {
     OPT_ROWS = OPT_OWN,
@@ -46,6 +45,7 @@ enum {
 };
 
 static const struct option OPTIONS[] = {URN_OPTIONS,
+                                        OMEGA_FROM_OPTION,
                                         {"rows", required_argument, NULL, OPT_ROWS},
                                         {"seed", required_argument, NULL, OPT_SEED},
                                         {"offset", required_argument, NULL, OPT_OFFSET},
@@ -204,10 +204,11 @@ static void draw(struct sample *sample) {
 }
 
 int run_sample(int argc, char **argv) {
+    static const char *const help[] = {HELP, LIST_HELP, NULL};
     struct sample sample = {.urn = URN_INIT, .inputs = GURN_MVHG_INPUTS_INIT, .header = true};
     gurn_mvhg_inputs *inputs = &sample.inputs;
     inputs->rows = 1;
-    for (int code; (code = next_option(argc, argv, OPTIONS, &sample.urn, HELP)) != -1;) {
+    for (int code; (code = next_option(argc, argv, OPTIONS, &sample.urn, help)) != -1;) {
         switch (code) {
             case OPT_ROWS: inputs->rows = parse_integer("--rows", optarg, 0, INT64_C(1) << 53); break;
             case OPT_SEED: inputs->noise.seed = parse_u64("--seed", optarg); break;
@@ -221,11 +222,17 @@ int run_sample(int argc, char **argv) {
             case OPT_NO_HEADER: sample.header = false; break;
         }
     }
+    claim_output("--out", sample.out, true);
     urn_finish(&sample.urn);
     if (sample.urn.n < 0) usage_error("--n is missing: the number of balls drawn");
     if (sample.plain && (sample.log_p || inputs->tau != 0 || inputs->relaxation == GURN_SOFT ||
                          inputs->noise.kind != GURN_NOISE_PHILOX))
         usage_error("--plain draws whole counts alone: it goes with none of --tau, --soft, --no-noise and --log-p");
+    if (inputs->rows > 0 && inputs->noise.offset > UINT64_MAX - (uint64_t)(inputs->rows - 1))
+        usage_error("--offset and --rows: the stream of a seed has 2^64 rows, of which row %" PRIu64 " + %" PRId64
+                    " is none",
+                    inputs->noise.offset, inputs->rows - 1);
+    omega_make_relative(&sample.urn);
     draw(&sample);
     urn_release(&sample.urn);
     return EXIT_OK;

@@ -1,7 +1,6 @@
-/* Buffered output to a file descriptor, fast decimal text, the .npy header. A failed write ends the program. */
+/* Buffered output to a file, and fast decimal text. A failed write ends the program. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,24 +13,17 @@
 #define BUFFER (256 * 1024)
 
 void writer_open(struct writer *writer, const char *path) {
-    if (!path || strcmp(path, "-") == 0) {
-        writer->fd = STDOUT_FILENO;
-        writer->name = "standard output";
-    } else {
-        writer->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-        writer->name = path;
-        if (writer->fd < 0) fail("%s: %s", path, strerror(errno));
-    }
+    output_open(&writer->output, path);
     writer->buffer = allocate(BUFFER, 1);
     writer->used = 0;
 }
 
 static void write_out(struct writer *writer, const char *bytes, size_t count) {
     while (count > 0) {
-        ssize_t written = write(writer->fd, bytes, count);
+        ssize_t written = write(writer->output.fd, bytes, count);
         if (written < 0) {
             if (errno == EINTR) continue;
-            fail("%s: %s", writer->name, strerror(errno));
+            fail("%s: %s", writer->output.name, strerror(errno));
         }
         bytes += written;
         count -= (size_t)written;
@@ -45,9 +37,7 @@ void writer_flush(struct writer *writer) {
 
 void writer_close(struct writer *writer) {
     writer_flush(writer);
-    /* Closing may be what tells of a failure. Standard output stays open, for who prints there next: a copy is closed. */
-    const int fd = writer->fd == STDOUT_FILENO ? dup(STDOUT_FILENO) : writer->fd;
-    if (fd < 0 || (close(fd) != 0 && errno != EINTR)) fail("%s: %s", writer->name, strerror(errno));
+    output_close(&writer->output);
     free(writer->buffer);
     writer->buffer = NULL;
 }
@@ -127,22 +117,6 @@ size_t format_fixed6(char *text, double value) {
 
 size_t format_real(char *text, double value, size_t size) {
     return (size_t)snprintf(text, 40, "%.*g", size == sizeof(float) ? 9 : 17, value);
-}
-
-bool has_suffix(const char *path, const char *suffix) {
-    size_t length = path ? strlen(path) : 0, tail = strlen(suffix);
-    return length > tail && strcmp(path + length - tail, suffix) == 0;
-}
-
-void write_npy_header(struct writer *writer, const char *descr, const char *shape) {
-    char text[512];
-    int length = snprintf(text, sizeof text, "{'descr': %s, 'fortran_order': False, 'shape': %s, }", descr, shape);
-    /* Magic, version and length take 10 bytes; blanks and a newline fill up to a multiple of 64: there data begin. */
-    size_t total = (10 + (size_t)length + 1 + 63) / 64 * 64, header = total - 10;
-    unsigned char prefix[10] = {
-        0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(header & 255), (unsigned char)(header >> 8)};
-    write_bytes(writer, prefix, sizeof prefix);
-    write_text(writer, "%s%*s\n", text, (int)(header - 1 - (size_t)length), "");
 }
 
 void flush_stdout(void) {

@@ -21,9 +21,11 @@ def main():
     unittest.main()
 
 
-def run(*arguments, stdin=None, environment=None, stdout=subprocess.PIPE):
-    return subprocess.run([PROGRAM, *map(str, arguments)], input=stdin, stdout=stdout, stderr=subprocess.PIPE,
-                          env={**os.environ, **(environment or {})}, check=False)
+def run(*arguments, stdin=None, environment=None, stdout=subprocess.PIPE, **keywords):
+    """A run, with bytes or a file for its standard input. What takes a minute hangs."""
+    given = {"stdin": stdin} if hasattr(stdin, "fileno") else {"input": stdin}
+    return subprocess.run([PROGRAM, *map(str, arguments)], stdout=stdout, stderr=subprocess.PIPE, timeout=120,
+                          env={**os.environ, **(environment or {})}, check=False, **given, **keywords)
 
 
 def output(*arguments, **keywords):
@@ -38,6 +40,12 @@ def table(text):
     """Header and rows of numbers of a CSV text."""
     lines = list(csv.reader(io.StringIO(text)))
     return lines[0], [[float(field) for field in line] for line in lines[1:]]
+
+
+def write_npy(descr, shape, data, fortran=False, version=1):
+    """An .npy file by the format's description; descr: '<i4' and the like, or the list of a structured array."""
+    header = f"{{'descr': {descr!r}, 'fortran_order': {fortran}, 'shape': {shape}, }}".encode() + b"\n"
+    return b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if version == 1 else "<I", len(header)) + header + data
 
 
 def read_npy(content):

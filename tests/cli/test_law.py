@@ -91,7 +91,7 @@ class LogProb(Directory):
         self.expect(2, "unknown.* '--dtype'", "logprob", *URN, "--in", path, "--dtype", "float32")
         self.expect(2, "--order: there is no class 4", "logprob", *URN, "--in", path, "--order", "0,1,2,4")
         self.expect(1, "sum to 5, not to 4", "logprob", *URN, "--n", 4, "--in", path)
-        self.expect(1, "class 2: 1 is more than the 0 balls", "logprob", *URN, "--in", self.file("1,2,1,2\n"))
+        self.expect(1, "class 2: '1' is more than the 0 balls", "logprob", *URN, "--in", self.file("1,2,1,2\n"))
 
 
 class Moments(Directory):
@@ -156,7 +156,7 @@ class Kl(Directory):
     def test_errors(self):
         self.expect(2, "--n is missing", "kl", *URN)
         self.expect(2, "--other: 2 values for the 4 classes", "kl", *URN, "--n", 3, "--other", "1,2")
-        self.expect(2, "--other: 0 is not above 0", "kl", *URN, "--n", 3, "--other", "1,2,0,1")
+        self.expect(2, "--other: '-2' is below 0", "kl", *URN, "--n", 3, "--other", "1,-2,0,1")
         self.expect(2, "--other and --log-other exclude", "kl", *URN, "--n", 3, "--other", "4x1", "--log-other", "4x0")
 
 
