@@ -110,6 +110,7 @@ int next_option(int argc, char **argv, const struct option *table, struct urn *u
             return -1;
         }
         if (code == ':') usage_error("%s needs a value", argv[optind - 1]);
+        if (code == '?' && optopt == 'h') usage_error("no value is taken by '--help'");
         if (code == '?' && optopt && optopt < 256) usage_error("unknown option '-%c'", optopt);
         if (code == '?')
             usage_error("%s '%s'", optopt ? "no value is taken by" : "unknown or ambiguous option", argv[optind - 1]);

@@ -71,7 +71,6 @@ enum reading read_whole(const char *text, bool *negative, uint64_t *magnitude) {
         scale -= fraction;
         if (*at == '0') {
             zeros += value > 0;
-            if (value == 0 && fraction) scale = 0;
             continue;
         }
         for (; zeros && fits; zeros--) fits = append_digit(&value, 0);
