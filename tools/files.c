@@ -107,8 +107,8 @@ struct claim {
     char *name;
 };
 
-/* A command reads four files at most, and writes three. */
-#define CLAIMS 16
+/* More than any command has options that name files. */
+#define CLAIMS 32
 static struct claim claims[CLAIMS];
 static int claim_count;
 
@@ -173,7 +173,7 @@ void claim_output(const char *option, const char *path, bool npy) {
         const size_t length = folder_length(target);
         char *folder = length ? copy_of(target, length) : copy_of(".", 1);
         if (mine.there && S_ISDIR(mine.file.st_mode)) fail("%s: %s", path, strerror(EISDIR));
-        if (mine.there && access(target, W_OK) != 0) fail("%s: %s", path, strerror(errno));
+        if (mine.there && access(path, W_OK) != 0) fail("%s: %s", path, strerror(errno));
         if (!mine.there && stat(folder, &mine.folder) != 0) fail("%s: %s", path, strerror(errno));
         if (!mine.there) mine.name = copy_of(target + length, strlen(target + length));
         if ((!mine.there || S_ISREG(mine.file.st_mode)) && access(folder, W_OK | X_OK) != 0)
@@ -249,7 +249,7 @@ static char *temporary_name(const char *target) {
 }
 
 /* A new file beside the target, open; its place among the temporary files goes to output->temporary. */
-static void open_temporary(struct output *output) {
+static void open_temporary(struct output *output, mode_t mode) {
     int slot = 0;
     while (slot < TEMPORARIES && temporaries[slot]) slot++;
     if (slot == TEMPORARIES) fail("%s: more than %d outputs", output->name, TEMPORARIES);
@@ -257,7 +257,7 @@ static void open_temporary(struct output *output) {
     for (;;) {
         char *name = temporary_name(output->target);
         temporaries[slot] = name;
-        output->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        output->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (output->fd >= 0) break;
         const int error = errno;
         temporaries[slot] = NULL;
@@ -279,16 +279,16 @@ void output_open(struct output *output, const char *path) {
         free(target);
         return;
     }
-    const bool there = stat(target, &old) == 0;
+    const bool there = stat(path, &old) == 0;
     if (there && !S_ISREG(old.st_mode)) {
         free(target);
         output->fd = open(path, O_WRONLY | O_CLOEXEC);
         if (output->fd < 0) fail("%s: %s", path, strerror(errno));
         return;
     }
-    if (there && access(target, W_OK) != 0) fail("%s: %s", path, strerror(errno));
+    if (there && access(path, W_OK) != 0) fail("%s: %s", path, strerror(errno));
     output->target = target;
-    open_temporary(output);
+    open_temporary(output, there ? 0600 : 0666); /* no wider than the old one's mode, at any time */
     if (!there) return;
     const bool given = fchown(output->fd, old.st_uid, old.st_gid) == 0;
     (void)given; /* who may not give files away has one of their own */

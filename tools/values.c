@@ -263,7 +263,7 @@ int32_t parse_list(const char *option, const char *text, list_item *item, void *
         return (int32_t)list.count;
     }
     char *copy = strdup(text);
-    if (!copy) fail("out of memory");
+    if (!copy) fail("out of memory: %zu bytes", strlen(text));
     list.place.list = strchr(text, ',') || strpbrk(text, "x*") ? text : NULL;
     for (char *part = copy, *next; part; part = next) {
         next = strchr(part, ',');
