@@ -70,7 +70,7 @@ enum reading read_whole(const char *text, bool *negative, uint64_t *magnitude) {
         any = true;
         scale -= fraction;
         if (*at == '0') {
-            zeros += value > 0;
+            zeros++;
             continue;
         }
         for (; zeros && fits; zeros--) fits = append_digit(&value, 0);

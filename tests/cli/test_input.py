@@ -101,6 +101,7 @@ class Csv(Reading):
                 ("line 2: class 0: '1e999' is more than the 5 balls", "1,2,3\n1e999,2,3\n"),
                 ("line 2: class 0: '18446744073709551617' is more than the 5", "1,2,3\n18446744073709551617,2,3\n"),
                 ("line 2: class 2: '4294967299' is more than the 7", "1,2,3\n1,2,4294967299\n"),
+                ("line 2: field 1: '\ufeff3' is not a number", "\ufeff1,2,3\n\ufeff3,2,1\n"),
                 ("line 2: a quote is not closed", '1,2,3\n"1,2,3\n'),
                 ("line 2: something follows a field in quotes", '1,2,3\n"1"2,2,3\n'),
                 (r"line 2: field 1: '1\\x012' is not a number", "1,2,3\n1\x012,2,3\n"),

@@ -35,6 +35,13 @@ class Sample(Directory):
                 self.assertEqual(text, output("sample", *EMPTY, "--n", N, "--rows", 200, *extra), extra)
                 self.assertEqual({row[1] for row in table(text)[1]}, {0})
 
+    def test_where_log_omega_is_far_from_0(self):
+        """Where differences are taken before a float is made of them, -infinity stays what it is."""
+        for extra in ([], ["--chain", "merged"], ["--plain", "--chain", "merged"]):
+            arguments = ["--n", N, "--rows", 200, *extra]
+            self.assertEqual(output("sample", "--m", "3,5,2,4", "--log-omega=99999998,-inf,1e8,99999997.5", *arguments),
+                             output("sample", "--m", "3,0,2,4", "--log-omega=-2,0,0,-2.5", *arguments))
+
     def test_soft(self):
         for chain in ("exact", "merged"):
             arguments = ["--n", N, "--rows", 100, "--soft", "--tau", 0.7, "--chain", chain, "--dtype", "float64"]

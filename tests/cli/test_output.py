@@ -292,6 +292,10 @@ class SameFile(Written):
         arguments = ["fit", "--m", "5,5", "--in", self.counts]
         self.assertIn("class,m,", output(*arguments, "--log", "-", "--out", "-", "--covariance", "/dev/stdout"))
         output("fit", "--m", "5,5", "--in", self.counts, "--epochs", 2, "--log", "/dev/null", "--out", "/dev/null")
+        names = [self.directory / name for name in ("a.csv", "b.csv", "c.csv")]
+        for _ in range(2):  # that are not there, and that are
+            output(*arguments, "--log", names[0], "--out", names[1], "--covariance", names[2])
+            self.assertEqual([name.read_text().split(",")[0] for name in names], ["group", "class", "log_omega0"])
 
 
 class Endings(Written):

@@ -140,6 +140,7 @@ class Options(Directory):
                           ["--m", "9,9,9", "--m", "5,5", "--n", 1, "--n", 4, "--omega", "2,2,2,2", "--omega", "1,3", "--rows", 1,
                            "--rows", 7], ["--omega", "1,3", "--rows", 7, "--n", 4, "--m", "5,5"]):
             self.assertEqual(output("sample", *arguments), expected)
+        self.expect(2, "--n: 11 is more than the 10 balls", "sample", "--m", "9,9", "--m", "5,5", "--n", 11)
         self.expect(2, "unexpected argument 'more'", "sample", *URN, "--", "more")
         self.expect(2, "unexpected argument '5'", "sample", "5", *URN)
         self.expect(2, "unknown or ambiguous option '--o'", "sample", *URN, "--o", "x")
