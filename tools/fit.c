@@ -7,7 +7,8 @@
 
 #include "cli.h"
 
-static const char HELP[] =
+/* In two parts: compilers need not take longer string literals. */
+static const char HELP_OPTIONS[] =
     "usage: gumbelurn fit --m LIST --in FILE [options]\n"
     "\n"
     "Learns the importances omega behind rows of observed counts, by one of two methods:\n"
@@ -49,8 +50,7 @@ static const char HELP[] =
     "                      rows: of single rows, as published, which buys a smaller variance of\n"
     "                      the counts with wrong means\n"
     "  --seed S            of the split, the order of rows, and the draws; default 0\n";
-
-static const char RESULT_HELP[] =
+static const char HELP_NOTES[] =
     "\n"
     "Prints, for every class, the means of data and urn, log omega with sum 0, and omega with sum\n"
     "1; mle also the log-likelihood and the standard errors of log omega (from the observed\n"
@@ -334,7 +334,7 @@ static void run_sgd(struct fit *fit) {
 }
 
 int run_fit(int argc, char **argv) {
-    static const char *const help[] = {HELP, RESULT_HELP, LIST_HELP, NULL};
+    static const char *const help[] = {HELP_OPTIONS, HELP_NOTES, LIST_HELP, NULL};
     static const char *const methods[] = {"mle", "sgd", NULL};
     static const char *const losses[] = {"means", "rows", NULL};
     struct fit fit = {.urn = URN_INIT, .sgd = {.tau = 1, .batch = 32, .learning_rate = 0.1, .train = 0.8}};

@@ -106,6 +106,11 @@ static double fitted_log_omega(const struct fitted *fitted, int32_t c, int32_t m
             "what is "
             "drawn",
             fitted->csv.name, (long long)fitted->csv.line, c, m);
+    if (strcasecmp(text, "nan") == 0 || strcasecmp(text, "-nan") == 0)
+        fail(
+            "%s: line %lld: class %d has no log omega: the data say nothing of its ratio to others. Give them by "
+            "--omega",
+            fitted->csv.name, (long long)fitted->csv.line, c);
     csv_bad_field(&fitted->csv, field, "is not a log omega");
 }
 

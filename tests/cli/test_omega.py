@@ -181,7 +181,7 @@ class From(Directory):
                 ("line 3: field 2: '-4' is not a class size", good.replace("\n1,4", "\n1,-4")),
                 ("line 3: field 2: '1e9' is not a class size", good.replace("\n1,4", "\n1,1e9")),
                 ("line 3: the sizes sum to more than 67108864", fitted([67108864, 1], [0, 0])),
-                ("line 3: field 5: 'nan' is not a log omega", fitted([5, 4], [0, math.nan])),
+                ("line 3: class 1 has no log omega: the data say nothing of its ratio", fitted([5, 4], [0, math.nan])),
                 ("line 3: field 5: '-' is not a log omega", fitted([5, 4], [0, "-"])),
                 ("line 3: field 5: '1e999' is not a log omega", fitted([5, 4], [0, "1e999"])),
                 ("a zero byte", "class,m\0,log_omega\n")):
