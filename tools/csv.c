@@ -25,16 +25,10 @@ void csv_bad_field(const struct csv *csv, int32_t field, const char *what) {
 static void refuse_other_formats(const struct csv *csv) {
     static const struct {
         const char *begin, *what;
-    } formats[] = {{"\x1F\x8B", "compressed by gzip"},
-                   {"BZh", "compressed by bzip2"},
-                   {"\xFD"
-                    "7zXZ",
-                    "compressed by xz"},
-                   {"\x28\xB5\x2F\xFD", "compressed by zstd"},
-                   {"PK\x03\x04", "a zip archive"},
-                   {"\x89HDF", "an HDF5 file"},
-                   {"PAR1", "a Parquet file"},
-                   {"\xFF\xFE", "text in UTF-16"},
+    } formats[] = {{"\x1F\x8B", "compressed by gzip"},  {"BZh", "compressed by bzip2"},
+                   {"\xFD\x37zXZ", "compressed by xz"}, {"\x28\xB5\x2F\xFD", "compressed by zstd"},
+                   {"PK\x03\x04", "a zip archive"},     {"\x89HDF", "an HDF5 file"},
+                   {"PAR1", "a Parquet file"},          {"\xFF\xFE", "text in UTF-16"},
                    {"\xFE\xFF", "text in UTF-16"}};
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
         if (strncmp(csv->text, formats[i].begin, strlen(formats[i].begin)) == 0)

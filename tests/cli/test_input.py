@@ -110,6 +110,7 @@ class Csv(Reading):
                 ("line 2: a zero byte: this is not a text", b"1,2,3\n1,\0" + b"2,3\n"),
                 ("this is text in UTF-16", "1,2,3\n".encode("utf-16")),
                 ("this is compressed by gzip", b"\x1f\x8b\x08\x00\x00\x00\x00\x00"),
+                ("this is compressed by xz", b"\xfd7zXZ\0"),
                 ("this is a zip archive", b"PK\x03\x04\x14\x00"),
                 ("no rows", "\ufeff"), ("no rows", "x0,x1,x2"), ("no rows", "# 1,2,3\n"),
         ):
