@@ -179,6 +179,10 @@ static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, 
         double sum = 0.0;
         for (int64_t c = 0; c < classes; c++) {
             double value = gurn_real(call->x, plan->dtype, b * classes + c);
+            bool zero = gurn_omega_is_zero(gurn_real(in->log_omega, plan->dtype, b * in->log_omega_stride + c));
+            if (zero && value != 0.0)
+                return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is %g: must be 0 where omega is 0",
+                                 (long long)b, (long long)c, value);
             if (!(value >= -slack && value <= plan->m[c] + slack))
                 return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is %g: must be in 0..%d", (long long)b,
                                  (long long)c, value, (int)plan->m[c]);

@@ -1,6 +1,7 @@
 /*
  * The general path of the MVHG chain on the CPU: one row at a time in double arithmetic. It serves float64 plans, soft
- * mode, noise given or off, and gradients at temperatures beyond GURN_FAST_TAU.
+ * mode, noise given or off, gradients at temperatures beyond GURN_FAST_TAU, and rows of the merged chain whose rest has no tables
+ * (omega.h): their costs are made of log-gammas, which are right to 2^-52 of log2 m_rest!, 4e-7 bit at GURN_MAX_BALLS.
  *
  * A step fills two arrays over its support: cost(k) in bits above the least, and race(k) = log2 v(k) = cost(k) + log2
  * E(k), or cost(k) - g(k) log2 e where the noise is given. x = argmin race, ties to the smaller count; y = softmax(-ln
@@ -27,14 +28,13 @@ typedef struct gurn_general_step {
     bool soft;
 } gurn_general_step;
 
-/* cost(k); rest: of the merged chain's whole left (gurn_cost_wide). */
+/* cost(k); rest: of the merged chain's whole left (gurn_cost_wide), NULL where there is no table of it. */
 static double general_cost(const gurn_general_step *g, const double *rest, int32_t k) {
     const double *own = g->step->own.wide;
     if (g->suffix)
         return g->soft ? gurn_cost_exact_soft(own, g->suffix, g->step->m_rest, g->lambda, k, g->left)
                        : gurn_cost_exact(own, g->suffix, g->lambda, k, (int32_t)g->left);
-    return g->soft ? gurn_cost_soft(own, g->step->m_rest, g->lambda, k, g->left)
-                   : gurn_cost_wide(own, rest, g->lambda, k);
+    return rest ? gurn_cost_wide(own, rest, g->lambda, k) : gurn_cost_soft(own, g->step->m_rest, g->lambda, k, g->left);
 }
 
 /* Where the search for the mode begins. The exact chain has no formula for it: bisection, for costs are convex in k. */
@@ -79,7 +79,7 @@ static void general_fill(const gurn_mvhg_job *job, int64_t b, gurn_general_step 
     if (g->soft) {
         g->at = gurn_support_soft(step->m, step->m_rest, g->left);
     } else {
-        if (!g->suffix) rest = step->rest.wide + (step->m_rest - (int32_t)g->left);
+        if (!g->suffix && step->rest.wide) rest = step->rest.wide + (step->m_rest - (int32_t)g->left);
         g->at = gurn_support_hard(step->m, step->m_rest, (int32_t)g->left);
         if (given->kind != GURN_NOISE_GIVEN) g->at = general_window(g, g->at, rest, bits);
     }
@@ -147,9 +147,10 @@ static gurn_general_step general_step(const gurn_mvhg_job *job, int32_t place, d
 /* y and mask of a class: zero outside low..high, weight[k - low] * scale inside. weight NULL: the hat of x. */
 static void general_write(const gurn_mvhg_job *job, int64_t b, const gurn_general_step *g, double x,
                           const double *weight, double scale) {
-    int64_t begin = b * job->view->offset[job->view->classes] + job->view->offset[g->cls];
+    const int64_t *offset = job->view->offset;
+    int64_t begin = b * offset[job->view->classes] + offset[g->cls];
     double mask = 0.0;
-    for (int64_t k = g->step->m; k >= 0; k--) {
+    for (int64_t k = offset[g->cls + 1] - offset[g->cls] - 1; k >= 0; k--) { /* the plan's m */
         double y = weight ? (k >= g->at.low && k <= g->at.high ? weight[k - g->at.low] * scale : 0.0) : gurn_hat(x, k);
         mask += y;
         if (job->out.y) gurn_set_real(job->out.y, job->dtype, begin + k, y);
@@ -215,7 +216,7 @@ static void general_extra(const gurn_mvhg_job *job, int64_t b, const gurn_genera
 static void general_psi(const gurn_mvhg_job *job, const gurn_general_step *g, int32_t centre, double *psi) {
     int32_t low = g->at.low, high = g->at.high, m_rest = g->step->m_rest;
     psi -= low;
-    if (!g->soft && !g->suffix) {
+    if (!g->soft && !g->suffix && g->step->rest.psi) {
         int64_t shift = m_rest - (int64_t)g->left;
         for (int32_t k = low; k <= high; k++)
             psi[k] = gurn_real(g->step->rest.psi, job->dtype, shift + k) -
@@ -384,21 +385,24 @@ void GURN_NAME(mvhg_exact_forward)(const gurn_mvhg_job *job) {
     {
         exact_thread thread = exact_begin(job, false, threads);
         gurn_wide_suffix *tables = tables_shared(job) ? &shared : &thread.tables;
+        gurn_urn room;
+        const gurn_mvhg_job *urn = gurn_urn_of(job, 0, &thread.scratch, &room);
         if (tables_shared(job)) {
 #pragma omp single
-            GURN_NAME(wide_build)(job, 0, job->in.n, &shared, &thread.work);
+            GURN_NAME(wide_build)(urn, 0, job->in.n, &shared, &thread.work);
         }
 #pragma omp for schedule(static)
         for (int64_t b = 0; b < job->in.rows; b++) {
+            if (job->in.log_omega_stride != 0) urn = gurn_urn_of(job, b, &thread.scratch, &room);
             if (!tables_serve(job, tables, b))
-                GURN_NAME(wide_build)(job, b, gurn_row_n(&job->in, b), tables, &thread.work);
+                GURN_NAME(wide_build)(urn, b, gurn_row_n(&job->in, b), tables, &thread.work);
             gurn_general_law law = {tables->lambda, 1, tables, NULL};
-            GURN_NAME(mvhg_general_forward)(job, b, &law, &thread.scratch);
+            GURN_NAME(mvhg_general_forward)(urn, b, &law, &thread.scratch);
         }
     }
 }
 
-/* Rows first..last - 1, whose gradients to log omega are summed in thread->gradient. */
+/* Rows first..last - 1, of one urn, which `job` has, whose gradients to log omega are summed in thread->gradient. */
 static void exact_run_backward(const gurn_mvhg_job *job, int64_t first, int64_t last, gurn_wide_suffix *tables,
                                exact_thread *thread) {
     gurn_wide_adjoint *adjoint = job->grad.log_omega ? &thread->adjoint : NULL;
@@ -427,15 +431,18 @@ void GURN_NAME(mvhg_exact_backward)(const gurn_mvhg_job *job) {
     {
         exact_thread thread = exact_begin(job, true, threads);
         gurn_wide_suffix *tables = tables_shared(job) ? &shared : &thread.tables;
+        gurn_urn room;
+        const gurn_mvhg_job *urn = gurn_urn_of(job, 0, &thread.scratch, &room);
         if (tables_shared(job)) {
 #pragma omp single
-            GURN_NAME(wide_build)(job, 0, job->in.n, &shared, &thread.work);
+            GURN_NAME(wide_build)(urn, 0, job->in.n, &shared, &thread.work);
         }
 #pragma omp for schedule(static)
         for (int64_t run = 0; run < runs; run++) {
             int64_t first = run * (rows / runs) + (run < rows % runs ? run : rows % runs);
             int64_t last = first + rows / runs + (run < rows % runs);
-            exact_run_backward(job, first, last, tables, &thread);
+            if (job->in.log_omega_stride != 0) urn = gurn_urn_of(job, first, &thread.scratch, &room);
+            exact_run_backward(urn, first, last, tables, &thread);
             for (int64_t c = 0; job->grad.log_omega && c < classes; c++) {
                 if (partial)
                     partial[run * classes + c] = thread.gradient[c];

@@ -5,7 +5,7 @@
  * To use them, for one omega and n, with the functions for float (…_f32) or double (…_f64):
  *
  *     gurn_suffix_measure(view, n_max, bits)      what the tables of any omega and n <= n_max take
- *     gurn_suffix_cut, gurn_suffix_sizes          a thread's arrays, once
+ *     gurn_suffix_cut                             a thread's arrays, once
  *     gurn_suffix_places(view, order, log_omega, dtype, rows, at, n, bits, &work, s)
  *                                                 tilt, means, own windows of a few rows
  *     gurn_suffix_fill_f64(view, n, &work, s, tables, NULL)                        windows and tables
@@ -20,6 +20,7 @@
 
 #include <string.h>
 
+#include "omega_cpu.h"
 #include "simd.h"
 #include "suffix_nodes.h"
 #include "tilt_cpu.h"
@@ -106,11 +107,6 @@ GURN_FN int64_t gurn_suffix_used(const gurn_plan_view *view, const gurn_suffix *
     return i < view->classes ? s[i].begin + (s[i].top - s[i].low + 1) + GURN_SUFFIX_PAD : 0;
 }
 
-/* Class sizes, once a thread. */
-GURN_FN void gurn_suffix_sizes(const gurn_plan_view *view, gurn_suffix_work *work) {
-    for (int64_t c = 0; c < view->classes; c++) work->m[c] = (double)(view->offset[c + 1] - view->offset[c] - 1);
-}
-
 /* The places of a row all of whose counts are certain: n = 0, or n = sum m. */
 GURN_FN void gurn_suffix_places_certain(const gurn_plan_view *view, int32_t n, gurn_suffix *s) {
     memset(s, 0, (size_t)view->classes * sizeof *s);
@@ -122,8 +118,8 @@ GURN_FN void gurn_suffix_places_certain(const gurn_plan_view *view, int32_t n, g
 
 /*
  * Everything about the places that does not need the tables, for 1 to GURN_TILT_ROWS rows, one lane each. Row r has the
- * log omega that begin at element at[r], and n[r]; s[r] receives its places. Returns bit r for every row that is to have
- * tables.
+ * log omega that begin at element at[r], and n[r]; s[r] receives its places. view: the urn of all of them, in which no class
+ * of omega 0 has balls (omega.h). Returns bit r for every row that is to have tables.
  */
 GURN_FN unsigned gurn_suffix_places(const gurn_plan_view *view, const int32_t *order, const void *log_omega,
                                     gurn_dtype dtype, int rows, const int64_t *at, const int32_t *n, double bits,
@@ -141,9 +137,8 @@ GURN_FN unsigned gurn_suffix_places(const gurn_plan_view *view, const int32_t *o
         n_lane[r] = r < rows && !certain ? n[r] : 0.5 * total;
     }
     if (!wanted) return 0;
-    for (int32_t c = 0; c < classes; c++)
-        for (int r = 0; r < lanes; r++)
-            work->a[c * lanes + r] = gurn_law_log2_omega(gurn_real(log_omega, dtype, at[r < rows ? r : 0] + c));
+    for (int32_t i = 0; i < classes; i++) work->m[order[i]] = view->steps[i].m;
+    gurn_omega_rows(view->steps, classes, order, log_omega, dtype, rows, at, true, work->a);
     gurn_tilt_rows(work->a, work->m, n_lane, classes, total, ell, work->mean, work->q);
 
     /* q becomes the variance; running sums before each place, and from it on. */
