@@ -91,7 +91,6 @@ static void thread_cut(const gurn_mvhg_job *job, const layout *l, char *p, threa
     GURN_NAME(mvhg_scratch)(job, l->backward, p, &t->scratch);
     p += l->scratch_bytes;
     gurn_suffix_cut(&t->work, job->view->classes, l->capacity.own, l->capacity.table, sizeof(float), p);
-    gurn_suffix_sizes(job->view, &t->work);
     p += l->work_bytes;
     if (l->backward)
         t->sweep =

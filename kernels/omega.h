@@ -79,4 +79,17 @@ GURN_FN int32_t gurn_omega_steps(const gurn_step *steps, int32_t classes, const 
     return rest;
 }
 
+/* The view of a row's urn: the plan's, with steps of its own in room[C] where a class that has balls has omega 0. */
+GURN_FN gurn_plan_view gurn_omega_view(const gurn_plan_view *view, const int32_t *order, const void *log_omega,
+                                       gurn_dtype dtype, int64_t at, gurn_step *room) {
+    gurn_plan_view own = *view;
+    for (int32_t i = 0; i < view->classes; i++) {
+        if (view->steps[i].m == 0 || !gurn_omega_is_zero(gurn_real(log_omega, dtype, at + order[i]))) continue;
+        gurn_omega_steps(view->steps, view->classes, order, log_omega, dtype, at, room);
+        own.steps = room;
+        break;
+    }
+    return own;
+}
+
 #endif

@@ -167,7 +167,6 @@ static void open_scratch(const gurn_plain_job *job, const gurn_plain_shape *shap
         size_t set = gurn_plain_cut(&s->tables, *shape, NULL);
         gurn_plain_cut(&s->tables, *shape, p + (size_t)job->threads * each + (one_set(job) ? 0 : index * set));
     }
-    if (!is_merged(job)) gurn_suffix_sizes(job->view, &s->work);
 }
 
 /* --------------------------------------------------------------------------------- chain: by recurrence or by tables --- */
