@@ -24,8 +24,6 @@
 #include "mvhg_lanes.h"
 #undef GURN_L
 
-#define GURN_TILE 16
-
 /* Vectors of noise made at a time, unless one row needs more: as many as stay in the first-level cache. */
 #define GURN_NOISE_VECTORS 128
 
@@ -86,8 +84,6 @@ GURN_FN size_t gurn_thread_index(void) {
 }
 
 GURN_FN size_t gurn_padded(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
-
-GURN_FN int64_t gurn_tile_count(int64_t rows) { return rows / GURN_TILE + (rows % GURN_TILE != 0); }
 
 /* Bytes of a thread's scratch; and its layout at p when scratch is not NULL. */
 size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p, gurn_scratch *scratch);
