@@ -6,11 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "host/internal.h"
+#include "host/threads.h"
 #include "kernels/cpu.h"
 #include "kernels/omega.h"
 
@@ -68,14 +66,8 @@ static gurn_status cpu_open(gurn_context *context, const gurn_context_options *o
                          from, isa_name(wanted));
     context->cpu_kernels = chosen;
     context->info.isa = chosen->isa;
-    context->info.threads = options->threads;
-    if (options->threads == 0) {
-#ifdef _OPENMP
-        context->info.threads = omp_get_max_threads();
-#else
-        context->info.threads = 1;
-#endif
-    }
+    gurn_status status = gurn_find_threads(context, options->threads, &context->info.threads);
+    if (status != GURN_SUCCESS) return status;
     strcpy(context->info.device_name, "cpu");
     strcpy(context->info.isa_name, chosen->name);
     return GURN_SUCCESS;
@@ -97,15 +89,16 @@ static gurn_status cpu_zero(gurn_context *context, void *p, size_t bytes) {
     return GURN_SUCCESS;
 }
 
-static gurn_mvhg_job make_job(const gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in) {
+static gurn_mvhg_job make_job(const gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in,
+                              bool backward) {
     gurn_mvhg_job job = {0};
     job.view = &plan->view;
     job.dtype = plan->dtype;
     job.chain = plan->chain;
     job.max_m = plan->max_m;
     job.n_max = plan->n_max;
-    job.threads = context->info.threads;
     job.in = *in;
+    job.threads = gurn_threads_for(context, gurn_mvhg_parts(&job, backward));
     return job;
 }
 
@@ -113,7 +106,7 @@ static const gurn_cpu_kernels *kernels_of(const gurn_context *context) { return 
 
 static size_t cpu_mvhg_bytes(const gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in,
                              int backward) {
-    gurn_mvhg_job job = make_job(context, plan, in);
+    gurn_mvhg_job job = make_job(context, plan, in, backward != 0);
     return kernels_of(context)->mvhg_bytes(&job, backward);
 }
 
@@ -216,7 +209,7 @@ static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, 
 }
 
 static gurn_status cpu_mvhg_forward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call) {
-    gurn_mvhg_job job = make_job(context, plan, &call->in);
+    gurn_mvhg_job job = make_job(context, plan, &call->in, false);
     job.out = call->out;
     job.workspace = call->workspace;
     kernels_of(context)->mvhg_forward(&job);
@@ -224,7 +217,7 @@ static gurn_status cpu_mvhg_forward(gurn_context *context, const gurn_plan *plan
 }
 
 static gurn_status cpu_mvhg_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call) {
-    gurn_mvhg_job job = make_job(context, plan, &call->in);
+    gurn_mvhg_job job = make_job(context, plan, &call->in, true);
     job.x = call->x;
     job.upstream = call->upstream;
     job.grad = call->grad;

@@ -25,8 +25,6 @@
 #include "mvhg_lanes.h"
 #undef GURN_L
 
-#define GURN_TILE 16
-
 /* Vectors of noise made at a time, unless one row needs more: as many as stay in the first-level cache. */
 #define GURN_NOISE_VECTORS 128
 
@@ -89,8 +87,6 @@ GURN_FN size_t gurn_thread_index(void) {
 
 GURN_FN size_t gurn_padded(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
-GURN_FN int64_t gurn_tile_count(int64_t rows) { return rows / GURN_TILE + (rows % GURN_TILE != 0); }
-
 /*
  * Rows of one urn (omega.h): a call as they see it, whose view is their urn's. Sizes of the workspace are the plan's, which no urn
  * exceeds.
@@ -114,14 +110,12 @@ GURN_FN int gurn_urn_rows(const gurn_mvhg_job *job, int64_t b, int rows) {
 /* The call as row b sees it: `job` itself where its urn is the plan's, else *urn, with its steps in scratch->steps. */
 GURN_FN const gurn_mvhg_job *gurn_urn_of(const gurn_mvhg_job *job, int64_t b, const gurn_scratch *scratch,
                                          gurn_urn *urn) {
-    const gurn_plan_view *view = job->view;
     const gurn_mvhg_inputs *in = &job->in;
-    int64_t at = b * in->log_omega_stride;
-    if (!gurn_omega_has_zero(view->steps, view->classes, in->order, in->log_omega, job->dtype, at)) return job;
-    gurn_omega_steps(view->steps, view->classes, in->order, in->log_omega, job->dtype, at, scratch->steps);
+    gurn_plan_view view =
+        gurn_omega_view(job->view, in->order, in->log_omega, job->dtype, b * in->log_omega_stride, scratch->steps);
+    if (view.steps == job->view->steps) return job;
     urn->job = *job;
-    urn->view = *view;
-    urn->view.steps = scratch->steps;
+    urn->view = view;
     urn->job.view = &urn->view;
     return &urn->job;
 }

@@ -361,12 +361,8 @@ void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const
 
 /* ------------------------------------------------------------------------------------- the exact chain's calls --- */
 
-/* Runs of consecutive rows whose gradients are summed together; rows of their own where omega is. */
-#define GURN_EXACT_RUNS 64
-static int64_t run_count(const gurn_mvhg_job *job) {
-    int64_t rows = job->in.rows;
-    return job->in.log_omega_stride == 0 && rows > GURN_EXACT_RUNS ? GURN_EXACT_RUNS : rows;
-}
+/* Runs of rows, of one row each where omega is a row's own (backward). */
+static int64_t run_count(const gurn_mvhg_job *job) { return gurn_mvhg_parts(job, true); }
 
 /* One set of tables for the call. */
 static bool tables_shared(const gurn_mvhg_job *job) { return job->in.log_omega_stride == 0 && !job->in.n_rows; }

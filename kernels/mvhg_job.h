@@ -37,4 +37,18 @@ static inline bool gurn_is_fast(const gurn_mvhg_job *job, bool backward) {
            (!backward || (job->in.tau >= GURN_FAST_TAU_LEAST && job->in.tau <= GURN_FAST_TAU));
 }
 
+/* Rows that a CPU thread takes together: a tile. */
+#define GURN_TILE 16
+static inline int64_t gurn_tile_count(int64_t rows) { return rows / GURN_TILE + (rows % GURN_TILE != 0); }
+
+/* Runs of consecutive rows whose gradients are summed together (general path of the exact chain, omega shared). */
+#define GURN_EXACT_RUNS 64
+
+/* CPU: parts of a call that different threads can take: tiles, or (general path of the exact chain) rows or runs. */
+static inline int64_t gurn_mvhg_parts(const gurn_mvhg_job *job, bool backward) {
+    int64_t rows = job->in.rows;
+    if (job->chain != GURN_CHAIN_EXACT || gurn_is_fast(job, backward)) return gurn_tile_count(rows);
+    return backward && job->in.log_omega_stride == 0 && rows > GURN_EXACT_RUNS ? GURN_EXACT_RUNS : rows;
+}
+
 #endif

@@ -27,6 +27,7 @@ typedef struct layout {
     double bits;
     bool backward, shared; /* shared: one table_set serves all rows */
     gurn_suffix_capacity capacity;
+    int threads;      /* no more than there are runs, or tiles */
     int rows;         /* that a thread has tables of at a time */
     int64_t runs;     /* of rows, whose gradients are summed apart; 0: not summed */
     size_t set_bytes; /* a table_set */
@@ -69,7 +70,8 @@ static layout layout_of(const gurn_mvhg_job *job, bool backward) {
         size_t runs = GURN_SUFFIX_RUN_BYTES / l.run_bytes;
         l.runs = runs < 4 ? 4 : runs > GURN_SUFFIX_RUNS ? GURN_SUFFIX_RUNS : (int64_t)runs;
     }
-    l.bytes = (size_t)job->threads * l.thread_bytes + (size_t)l.runs * l.run_bytes;
+    l.threads = l.runs > 0 && l.runs < job->threads ? (int)l.runs : job->threads;
+    l.bytes = (size_t)l.threads * l.thread_bytes + (size_t)l.runs * l.run_bytes;
     if (l.shared) l.bytes += row;
     return l;
 }
@@ -174,7 +176,7 @@ static void shared_fill(const gurn_mvhg_job *job, const layout *l, char *p, tabl
 }
 
 static char *shared_memory(const gurn_mvhg_job *job, const layout *l) {
-    return (char *)job->workspace + (size_t)job->threads * l->thread_bytes;
+    return (char *)job->workspace + (size_t)l->threads * l->thread_bytes;
 }
 
 /* The call as all rows see it, or as row b does and the rows behind it, of which *rows becomes the number. */
@@ -193,7 +195,7 @@ void GURN_NAME(mvhg_suffix_forward)(const gurn_mvhg_job *job) {
     int64_t tiles = gurn_tile_count(job->in.rows);
     table_set one = {0};
     if (l.shared) shared_fill(job, &l, shared_memory(job, &l), &one);
-#pragma omp parallel num_threads(job->threads)
+#pragma omp parallel num_threads(l.threads)
     {
         thread_memory t = {0};
         gurn_urn room;
@@ -283,7 +285,7 @@ void GURN_NAME(mvhg_suffix_backward)(const gurn_mvhg_job *job) {
         shared_memory(job, &l) + (l.shared ? l.set_bytes + gurn_padded((size_t)l.capacity.entries * sizeof(float)) : 0);
     size_t own_bytes = gurn_padded((size_t)job->view->classes * sizeof(double));
     if (l.shared) shared_fill(job, &l, shared_memory(job, &l), &one);
-#pragma omp parallel num_threads(job->threads)
+#pragma omp parallel num_threads(l.threads)
     {
         thread_memory t = {0};
         gurn_urn room;

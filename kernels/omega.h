@@ -50,14 +50,6 @@ GURN_FN int64_t gurn_omega_balls(const gurn_step *steps, int32_t classes, const 
     return balls;
 }
 
-/* Whether a class that has balls has omega 0: then the row's urn is not the plan's. */
-GURN_FN int gurn_omega_has_zero(const gurn_step *steps, int32_t classes, const int32_t *order, const void *log_omega,
-                                gurn_dtype dtype, int64_t at) {
-    for (int32_t i = 0; i < classes; i++)
-        if (steps[i].m > 0 && gurn_omega_is_zero(gurn_real(log_omega, dtype, at + order[i]))) return 1;
-    return 0;
-}
-
 /*
  * A step of the row's urn, from the plan's: without balls where omega is 0, with m_rest of them in later classes. The table of
  * the rest is missing where it is not of m_rest balls. `own` stays, and is right at its count 0; `left` stays, as something
@@ -87,6 +79,19 @@ GURN_FN int32_t gurn_omega_steps(const gurn_step *steps, int32_t classes, const 
         rest += out[i].m;
     }
     return rest;
+}
+
+/* The view of a row's urn: the plan's, with steps of its own in room[C] where a class that has balls has omega 0. */
+GURN_FN gurn_plan_view gurn_omega_view(const gurn_plan_view *view, const int32_t *order, const void *log_omega,
+                                       gurn_dtype dtype, int64_t at, gurn_step *room) {
+    gurn_plan_view own = *view;
+    for (int32_t i = 0; i < view->classes; i++) {
+        if (view->steps[i].m == 0 || !gurn_omega_is_zero(gurn_real(log_omega, dtype, at + order[i]))) continue;
+        gurn_omega_steps(view->steps, view->classes, order, log_omega, dtype, at, room);
+        own.steps = room;
+        break;
+    }
+    return own;
 }
 
 #endif

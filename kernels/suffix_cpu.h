@@ -7,13 +7,16 @@
  *     gurn_suffix_measure(view, n_max, bits)      what the tables of any omega and n <= n_max take
  *     gurn_suffix_cut                             a thread's arrays, once
  *     gurn_suffix_places(view, order, log_omega, dtype, rows, at, n, bits, &work, s)
- *                                                 tilt, means, own windows of a few rows
+ *                                                 tilt, means, own windows of a few rows of one urn
  *     gurn_suffix_fill_f64(view, n, &work, s, tables, NULL)                        windows and tables
  *
  * Then S_i(r), s[i].low <= r <= s[i].high, is tables[s[i].begin + s[i].top - r] for places i >= 1, up to a factor for
  * every i; and b_i(k) is 2^-(T_m(k) - k lambda), up to a factor. Of places without balls the table is that of the next;
  * behind the last place that has balls there is none. Where the counts are certain (n = 0 or n = sum m) every window is
  * one number, and there are no tables: gurn_suffix_places leaves the row's bit out and has set the windows.
+ *
+ * The urn of a row is what the view's steps say: where a class has omega 0, the view that is given is a copy of the plan's with
+ * steps from gurn_omega_steps.
  */
 #ifndef GURN_SUFFIX_CPU_H
 #define GURN_SUFFIX_CPU_H
@@ -31,7 +34,7 @@
 
 /* A thread's arrays. */
 typedef struct gurn_suffix_work {
-    double *m;            /* by class */
+    double *m;            /* by class, of the urn at hand */
     double *a, *mean, *q; /* by class, [C][GURN_TILT_ROWS] */
     double *before;       /* by place, the same: variance of all earlier ones */
     float *b;             /* own weights: entry 0 is of own_low; 16 entries before it may be written */
@@ -117,9 +120,9 @@ GURN_FN void gurn_suffix_places_certain(const gurn_plan_view *view, int32_t n, g
 }
 
 /*
- * Everything about the places that does not need the tables, for 1 to GURN_TILT_ROWS rows, one lane each. Row r has the
- * log omega that begin at element at[r], and n[r]; s[r] receives its places. view: the urn of all of them, in which no class
- * of omega 0 has balls (omega.h). Returns bit r for every row that is to have tables.
+ * Everything about the places that does not need the tables, for 1 to GURN_TILT_ROWS rows of one urn, one lane each. Row
+ * r has the log omega that begin at element at[r], and n[r]; s[r] receives its places. Returns bit r for every row that is
+ * to have tables.
  */
 GURN_FN unsigned gurn_suffix_places(const gurn_plan_view *view, const int32_t *order, const void *log_omega,
                                     gurn_dtype dtype, int rows, const int64_t *at, const int32_t *n, double bits,
