@@ -6,11 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "host/internal.h"
+#include "host/threads.h"
 #include "kernels/cpu.h"
 #include "kernels/omega.h"
 
@@ -68,14 +66,8 @@ static gurn_status cpu_open(gurn_context *context, const gurn_context_options *o
                          from, isa_name(wanted));
     context->cpu_kernels = chosen;
     context->info.isa = chosen->isa;
-    context->info.threads = options->threads;
-    if (options->threads == 0) {
-#ifdef _OPENMP
-        context->info.threads = omp_get_max_threads();
-#else
-        context->info.threads = 1;
-#endif
-    }
+    gurn_status status = gurn_find_threads(context, options->threads, &context->info.threads);
+    if (status != GURN_SUCCESS) return status;
     strcpy(context->info.device_name, "cpu");
     strcpy(context->info.isa_name, chosen->name);
     return GURN_SUCCESS;
@@ -97,15 +89,16 @@ static gurn_status cpu_zero(gurn_context *context, void *p, size_t bytes) {
     return GURN_SUCCESS;
 }
 
-static gurn_mvhg_job make_job(const gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in) {
+static gurn_mvhg_job make_job(const gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in,
+                              bool backward) {
     gurn_mvhg_job job = {0};
     job.view = &plan->view;
     job.dtype = plan->dtype;
     job.chain = plan->chain;
     job.max_m = plan->max_m;
     job.n_max = plan->n_max;
-    job.threads = context->info.threads;
     job.in = *in;
+    job.threads = gurn_threads_for(context, gurn_mvhg_parts(&job, backward));
     return job;
 }
 
@@ -113,7 +106,7 @@ static const gurn_cpu_kernels *kernels_of(const gurn_context *context) { return 
 
 static size_t cpu_mvhg_bytes(const gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in,
                              int backward) {
-    gurn_mvhg_job job = make_job(context, plan, in);
+    gurn_mvhg_job job = make_job(context, plan, in, backward != 0);
     return kernels_of(context)->mvhg_bytes(&job, backward);
 }
 
@@ -150,6 +143,21 @@ gurn_status gurn_cpu_check_log_omega(gurn_context *context, const gurn_plan *pla
 }
 
 /*
+ * Whether row b of x may be that of a row in which nothing was left to choose: NaN in every class, and its given noise
+ * forbids some count.
+ */
+static bool is_row_without_choice(const gurn_plan *plan, const gurn_mvhg_inputs *in, const void *x, int64_t b) {
+    int64_t classes = plan->classes, width = plan->offset[classes];
+    if (in->noise.kind != GURN_NOISE_GIVEN) return false;
+    for (int64_t c = 0; c < classes; c++)
+        if (!isnan(gurn_real(x, plan->dtype, b * classes + c))) return false;
+    for (int32_t i = 0; i < plan->classes && plan->view.steps[i].m_rest > 0; i++)
+        for (int64_t j = plan->offset[in->order[i]]; j < plan->offset[in->order[i] + 1]; j++)
+            if (gurn_real(in->noise.gumbel, plan->dtype, b * width + j) == -INFINITY) return true;
+    return false;
+}
+
+/*
  * Everything that a call reads and a status can name. One pass over the small inputs; given noise is as large as it is.
  */
 static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call) {
@@ -177,8 +185,13 @@ static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, 
     double slack = soft ? 1.0 : 0.0;
     for (int64_t b = 0; b < in->rows; b++) {
         double sum = 0.0;
+        if (is_row_without_choice(plan, in, call->x, b)) continue;
         for (int64_t c = 0; c < classes; c++) {
             double value = gurn_real(call->x, plan->dtype, b * classes + c);
+            bool zero = gurn_omega_is_zero(gurn_real(in->log_omega, plan->dtype, b * in->log_omega_stride + c));
+            if (zero && value != 0.0)
+                return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is %g: must be 0 where omega is 0",
+                                 (long long)b, (long long)c, value);
             if (!(value >= -slack && value <= plan->m[c] + slack))
                 return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is %g: must be in 0..%d", (long long)b,
                                  (long long)c, value, (int)plan->m[c]);
@@ -196,7 +209,7 @@ static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, 
 }
 
 static gurn_status cpu_mvhg_forward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call) {
-    gurn_mvhg_job job = make_job(context, plan, &call->in);
+    gurn_mvhg_job job = make_job(context, plan, &call->in, false);
     job.out = call->out;
     job.workspace = call->workspace;
     kernels_of(context)->mvhg_forward(&job);
@@ -204,7 +217,7 @@ static gurn_status cpu_mvhg_forward(gurn_context *context, const gurn_plan *plan
 }
 
 static gurn_status cpu_mvhg_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call) {
-    gurn_mvhg_job job = make_job(context, plan, &call->in);
+    gurn_mvhg_job job = make_job(context, plan, &call->in, true);
     job.x = call->x;
     job.upstream = call->upstream;
     job.grad = call->grad;

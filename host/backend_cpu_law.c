@@ -2,13 +2,14 @@
 #include <math.h>
 
 #include "host/internal.h"
+#include "host/threads.h"
 #include "kernels/cpu.h"
 #include "kernels/real.h"
 
 static gurn_law_job on_this_cpu(const gurn_context *context, const gurn_plan *plan, const gurn_law_job *job) {
     gurn_law_job run = *job;
     run.view = &plan->view;
-    run.threads = context->info.threads;
+    run.threads = gurn_threads_for(context, job->in.rows < GURN_LAW_RUNS ? job->in.rows : GURN_LAW_RUNS);
     return run;
 }
 

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "host/internal.h"
+#include "host/threads.h"
 #include "kernels/cpu.h"
 
 static const gurn_cpu_kernels *kernels_of(const gurn_context *context) { return context->cpu_kernels; }
@@ -9,7 +10,7 @@ static const gurn_cpu_kernels *kernels_of(const gurn_context *context) { return 
 static gurn_plain_job on_this_cpu(const gurn_context *context, const gurn_plan *plan, const gurn_plain_job *job) {
     gurn_plain_job run = *job;
     run.view = &plan->view;
-    run.threads = context->info.threads;
+    run.threads = gurn_threads_for(context, gurn_tile_count(job->in.rows));
     return run;
 }
 
@@ -52,7 +53,7 @@ gurn_status gurn_cpu_hypergeometric_check(gurn_context *context, const gurn_hype
 
 gurn_status gurn_cpu_hypergeometric_draw(gurn_context *context, const gurn_hypergeometric_job *job) {
     gurn_hypergeometric_job run = *job;
-    run.threads = context->info.threads;
+    run.threads = gurn_threads_for(context, gurn_tile_count(job->in.rows));
     kernels_of(context)->hypergeometric_draw(&run);
     return GURN_SUCCESS;
 }

@@ -16,6 +16,9 @@ gurn_status gurn_check_shape(gurn_context *context, const gurn_plan *plan, const
 /* The n that all rows share, where they do. */
 gurn_status gurn_check_n(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in);
 
+/* The noise of the rows does not pass 2^64, where it would be that of other rows. */
+gurn_status gurn_check_noise_range(gurn_context *context, const gurn_noise *noise, int64_t rows);
+
 /* Copies and judges the inputs of a call that is to run, and fills in the defaults. */
 gurn_status gurn_take_inputs(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
                              gurn_mvhg_inputs *in);

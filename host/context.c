@@ -52,7 +52,8 @@ gurn_status gurn_context_create(const gurn_context_options *options, gurn_contex
     int device = (int)chosen.device, isa = (int)chosen.isa;
     if (device < GURN_DEVICE_AUTO || device > GURN_DEVICE_CUDA) return GURN_INVALID_ARGUMENT;
     if (isa < GURN_ISA_AUTO || isa > GURN_ISA_NEON) return GURN_INVALID_ARGUMENT;
-    if (chosen.device_index < 0 || chosen.threads < 0) return GURN_INVALID_ARGUMENT;
+    if (chosen.device_index < 0) return GURN_INVALID_ARGUMENT;
+    if (chosen.threads < 0 || chosen.threads > GURN_MAX_THREADS) return GURN_INVALID_ARGUMENT;
 
     gurn_context *created = calloc(1, sizeof *created);
     if (!created) return GURN_OUT_OF_MEMORY;

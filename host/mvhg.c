@@ -100,6 +100,20 @@ gurn_status gurn_check_n(gurn_context *context, const gurn_plan *plan, const gur
                      (int)plan->n_max);
 }
 
+/*
+ * Rows have noise of their own: offset + row0 + b is below 2^64 for all of them. (An offset that only the device reads can
+ * not be judged.)
+ */
+gurn_status gurn_check_noise_range(gurn_context *context, const gurn_noise *noise, int64_t rows) {
+    uint64_t offset = noise->device_seed_offset ? 0 : noise->offset, last = offset + noise->row0;
+    if (noise->kind != GURN_NOISE_PHILOX || rows == 0) return GURN_SUCCESS;
+    if (last >= offset && (uint64_t)(rows - 1) <= UINT64_MAX - last) return GURN_SUCCESS;
+    return gurn_fail(
+        context, GURN_INVALID_NOISE,
+        "inputs->noise.offset is %llu: with noise.row0 %llu, %lld rows pass 2^64, where noise begins again",
+        (unsigned long long)offset, (unsigned long long)noise->row0, (long long)rows);
+}
+
 /* Copies and judges the inputs of a call that is to run, and fills in the defaults. */
 gurn_status gurn_take_inputs(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
                              gurn_mvhg_inputs *in) {
@@ -112,9 +126,10 @@ gurn_status gurn_take_inputs(gurn_context *context, const gurn_plan *plan, const
     if (in->order) status = check_order(context, plan, in->order);
     if (status != GURN_SUCCESS) return status;
     fill_defaults(plan, in);
-    if (!(in->tau > 0 && isfinite(in->tau)))
+    if (!(in->tau >= GURN_MIN_TAU && isfinite(in->tau)))
         return gurn_fail(context, GURN_INVALID_TAU,
-                         "inputs->tau is %g: must be finite and > 0 (or 0 for the default, 1)", in->tau);
+                         "inputs->tau is %.10g: must be finite and at least %g (or 0 for the default, 1)", in->tau,
+                         GURN_MIN_TAU);
     if (in->rows == 0) return GURN_SUCCESS;
 
     if (!in->log_omega) return gurn_fail(context, GURN_INVALID_ARGUMENT, "inputs->log_omega is NULL");
@@ -123,7 +138,7 @@ gurn_status gurn_take_inputs(gurn_context *context, const gurn_plan *plan, const
             return gurn_fail(context, GURN_INVALID_NOISE, "inputs->noise.gumbel is NULL, but the noise kind is GIVEN");
         return check_ragged(context, plan, in->rows, "inputs->noise.gumbel", in->noise.gumbel);
     }
-    return GURN_SUCCESS;
+    return gurn_check_noise_range(context, &in->noise, in->rows);
 }
 
 gurn_status gurn_check_workspace(gurn_context *context, size_t needed, const void *workspace, size_t workspace_bytes) {

@@ -105,6 +105,7 @@ gurn_status gurn_hypergeometric_draw(gurn_context *context, const gurn_hypergeom
     if (status == GURN_SUCCESS) status = check_stride(context, "m2", in->rows, in->m2_stride);
     if (status == GURN_SUCCESS) status = check_stride(context, "n", in->rows, in->n_stride);
     if (status == GURN_SUCCESS) status = check_stride(context, "log_odds", in->rows, in->log_odds_stride);
+    if (status == GURN_SUCCESS) status = gurn_check_noise_range(context, &in->noise, in->rows);
     if (status != GURN_SUCCESS || in->rows == 0) return status;
     const char *missing = !in->m1 ? "inputs->m1" : !in->m2 ? "inputs->m2" : !in->n ? "inputs->n" : !x ? "x" : NULL;
     if (missing) return gurn_fail(context, GURN_INVALID_ARGUMENT, "%s is NULL", missing);

@@ -66,11 +66,13 @@ typedef enum gurn_status {
     /* n below 0 or above the sum of m (plan); above the plan's n_max, or what classes of omega > 0 hold (call) */
     GURN_INVALID_N = 4,
     GURN_INVALID_LOG_OMEGA = 5, /* log omega NaN or +infinity (CPU contexts; a GPU poisons the row), or a bad stride */
-    GURN_INVALID_TAU = 6,       /* temperature not finite or not > 0 */
+    GURN_INVALID_TAU = 6,       /* temperature not finite or below GURN_MIN_TAU */
     GURN_INVALID_ORDER = 7,     /* not a permutation of 0..C-1, or given per call though the class sizes differ */
     GURN_INVALID_ROWS = 8,      /* rows below 0, or an array whose size in bytes would overflow */
-    GURN_INVALID_NOISE = 9,     /* unknown noise kind, given noise missing, or NaN or +infinity in it (CPU contexts) */
-    /* a count that is NaN or outside 0..m or, in hard mode, not whole, or a row that does not sum to n (CPU contexts) */
+    /* unknown noise kind, offset + row0 + rows beyond 2^64, given noise missing, or NaN or +infinity in it (CPU contexts) */
+    GURN_INVALID_NOISE = 9,
+    /* a count that is NaN (unless all of the row are, where given noise left nothing to choose) or outside 0..m or, in hard
+       mode, not whole, or a row that does not sum to n (CPU contexts) */
     GURN_INVALID_X = 10,
     GURN_WORKSPACE_TOO_SMALL = 11,
     GURN_OUT_OF_MEMORY = 12,
@@ -104,11 +106,16 @@ typedef enum gurn_isa {
 
 typedef struct gurn_context gurn_context;
 
+#define GURN_MAX_THREADS 4096
+
 typedef struct gurn_context_options {
     size_t size;
     gurn_device device;
-    int32_t device_index;       /* CUDA: which device, as in cudaSetDevice */
-    int32_t threads;            /* CPU: threads per call; 0 = as many as OpenMP would use */
+    int32_t device_index; /* CUDA: which device, as in cudaSetDevice */
+    /* CPU: threads per call at most, 0..GURN_MAX_THREADS; a call with few rows uses fewer. 0 = as many as OpenMP would use, and
+       no more than there are processors for this process unless the environment variable OMP_NUM_THREADS says so. Without
+       OpenMP there is one thread */
+    int32_t threads;
     gurn_isa isa;               /* CPU: instruction set; one that the machine lacks is GURN_UNSUPPORTED */
     struct CUstream_st *stream; /* CUDA: the stream that all work goes to; NULL = the default stream */
 } gurn_context_options;
@@ -117,6 +124,8 @@ typedef struct gurn_context_options {
 
 /*
  * Creates a context. options may be NULL (all defaults). *context is set to NULL on failure.
+ * The threads of a CPU context are started and ended once here: an options->threads of which the system does not start as many
+ * is GURN_OUT_OF_MEMORY, for OpenMP would end the process; with 0 there are then fewer.
  * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_NO_DEVICE, GURN_UNSUPPORTED, GURN_OUT_OF_MEMORY, GURN_CUDA_ERROR.
  */
 GURN_API gurn_status gurn_context_create(const gurn_context_options *options, gurn_context **context);
@@ -131,7 +140,7 @@ typedef struct gurn_context_info {
     size_t size;
     gurn_device device;    /* GURN_DEVICE_CPU or GURN_DEVICE_CUDA */
     int32_t device_index;  /* CUDA */
-    int32_t threads;       /* CPU */
+    int32_t threads;       /* CPU: most that a call uses */
     gurn_isa isa;          /* CPU */
     char device_name[128]; /* "cpu", or the GPU's name */
     char isa_name[16];     /* "portable", "avx2", "avx512", "neon", or "sm_90" and the like */
@@ -213,6 +222,7 @@ typedef enum gurn_noise_kind {
  * A word r gives u = (r + 1/2) / 2^32 and g = -log(-log u), which lies in [-3.2, 22.9].
  * Two calls share no noise when their seeds differ or their ranges [offset + row0, offset + row0 + rows) are disjoint:
  * advance offset by the number of rows after each call. A shard of a batch passes in row0 the number of rows before it.
+ * A range that passes 2^64 is GURN_INVALID_NOISE, for it would begin again at 0 (an offset in device memory is not looked at).
  */
 typedef struct gurn_noise {
     gurn_noise_kind kind;
@@ -222,11 +232,17 @@ typedef struct gurn_noise {
     /* [2], device memory: {seed, offset} read when the work runs, overriding the two above, so that a captured CUDA graph
        can be replayed with fresh noise; or NULL */
     const uint64_t *device_seed_offset;
-    /* GURN_NOISE_GIVEN: real gumbel[B][W], device memory, finite or -infinity; entries of the last class are not read */
+    /* GURN_NOISE_GIVEN: real gumbel[B][W], device memory, finite or -infinity. The last class (of those that have balls),
+       which takes what is left, has no noise of its own: its entries are not read.
+       -infinity forbids a count: it is never drawn, and has weight 0 in y. A row in which some step has no count left is NaN
+       in every output and in its gradients (a gradient summed over rows is then NaN too); the call succeeds, and no other row
+       is touched. Any finite noise will do, for only differences within a class count */
     const void *gumbel;
 } gurn_noise;
 
 /* --------------------------------------------------------------------------------------------------------- MVHG --- */
+
+#define GURN_MIN_TAU 1e-30 /* smallest temperature: at it y is one-hot, or shared by counts that tie */
 
 typedef enum gurn_relaxation {
     GURN_HARD = 0, /* straight-through: hard values out, gradients of the relaxed values */
@@ -250,13 +266,16 @@ typedef struct gurn_mvhg_inputs {
     int64_t log_omega_stride; /* elements between rows: 0 = one row [C] shared by all, else >= C */
     int32_t n;                /* draws of every row, 0..n_max, when n_rows is NULL */
     const int32_t *n_rows;    /* n_rows[B], device memory: draws of each row, 0..n_max; or NULL */
-    double tau;               /* temperature, finite and > 0; 0 (the default) means 1 */
+    double tau;               /* temperature, finite and >= GURN_MIN_TAU; 0 (the default) means 1 */
     gurn_relaxation relaxation;
     gurn_noise noise;
     const int32_t *order; /* order[C], host memory: overrides the plan's order; only when all m are equal; or NULL */
 } gurn_mvhg_inputs;
 
-/* What is wanted; NULL = not wanted, and then not computed. All in device memory. All NULL is allowed. */
+/*
+ * What is wanted; NULL = not wanted, and then not computed. All in device memory. All NULL is allowed. All of a row is NaN where
+ * given noise leaves a step nothing to choose.
+ */
 typedef struct gurn_mvhg_outputs {
     size_t size;
     /* real x[B][C]: counts; their sum over c is n. Hard: whole numbers, 0 <= x <= m. Soft: the last class, which takes
@@ -292,9 +311,10 @@ typedef struct gurn_mvhg_gradients {
 /*
  * Bytes of workspace that gurn_mvhg_forward and gurn_mvhg_backward need for these inputs (pointers are not followed;
  * rows, log_omega_stride, relaxation, tau, the noise kind and whether n_rows is NULL matter). Either pointer may be NULL.
- * The sizes depend on the context (its device and threads) and do not grow with W except by O(threads * max m) on a CPU.
+ * The sizes depend on the context (its device and threads) and do not grow with W except by O(threads * max m) on a CPU, where
+ * only the threads that so few rows have work for count. What serves some rows serves fewer.
  * The exact chain keeps tables besides, whatever omega is: of O(C sqrt(n_max)) floats (n_max: the plan's) for float32
- * draws in hard mode with generated noise, backward up to tau = 2, else of C n_max doubles. On a CPU one set when omega
+ * draws in hard mode with generated noise, backward for tau from 2^-10 to 2, else of C n_max doubles. On a CPU one set when omega
  * and n are shared by all rows (log_omega_stride 0, n_rows NULL), else some for each thread; in backward as much again,
  * where omega is shared for each of at most 64 runs of rows. On a GPU, tables of as many rows at a time as fit in 256 MiB,
  * a few at least.
@@ -313,7 +333,8 @@ GURN_API gurn_status gurn_mvhg_forward(gurn_context *context, const gurn_plan *p
                                        const gurn_mvhg_outputs *outputs, void *workspace, size_t workspace_bytes);
 
 /*
- * Gradients of what gurn_mvhg_forward gave for the same inputs. x: real x[B][C], device memory, as forward returned it.
+ * Gradients of what gurn_mvhg_forward gave for the same inputs. x: real x[B][C], device memory, as forward returned it; where
+ * that is NaN, so are the row's gradients.
  * The noise is drawn again from its address and nothing of size W is stored. In hard mode the gradient is the
  * straight-through estimator; in soft mode it is the derivative.
  * Returns what gurn_mvhg_forward returns, and GURN_INVALID_X.
@@ -350,8 +371,8 @@ typedef enum gurn_law {
 } gurn_law;
 
 /*
- * Bytes of workspace that a function and its backward need for these inputs (rows and log_omega_stride matter). O(threads * C), and
- * O(C) more when a gradient is summed over rows. Alignment as for gurn_mvhg_forward.
+ * Bytes of workspace that a function and its backward need for these inputs (rows and log_omega_stride matter). O(threads * C), of
+ * as many threads as there are rows at most, and O(C) more when a gradient is summed over rows. Alignment as for gurn_mvhg_forward.
  * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_ROWS, GURN_INVALID_LOG_OMEGA (stride).
  */
 GURN_API gurn_status gurn_mvhg_law_workspace(gurn_context *context, const gurn_plan *plan,

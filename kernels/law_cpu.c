@@ -434,8 +434,7 @@ void GURN_NAME(law_run)(const gurn_law_job *job) {
     double *runs = (double *)((char *)job->workspace + (size_t)job->threads * thread_bytes);
     double *other_runs = runs + (s.shared ? GURN_LAW_RUNS * padded : 0);
     bool gradients = job->d_log_omega || job->d_other || job->d_x;
-    int threads = rows < job->threads ? (int)rows : job->threads;
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(job->threads)
     {
         char *at = (char *)job->workspace + thread_index() * thread_bytes;
         law_row row, other;

@@ -2,7 +2,11 @@
  * The MVHG chain on a GPU: forward and fused backward of a batch (gumbelurn.h; mathematics in mvhg.h).
  *
  * Log odds come first: a thread takes a row and walks its places from last to first, in double, as the CPU does. They
- * are kept in the workspace as lambda [C][rows], 8 bytes a step, neighbouring rows side by side.
+ * are kept in the workspace as lambda [C][rows], 8 bytes a step, neighbouring rows side by side; and of every row what its
+ * classes of omega > 0 hold, 4 bytes.
+ *
+ * A row that has a class of omega 0 (omega.h) has steps whose rest the plan has no tables of. It goes along silently with the
+ * others, and is drawn by the general path in a launch of its own, which looks for such rows.
  *
  * The chain. float32 draws with generated noise are made here, everything else in mvhg_general.cu. A group of LANES
  * threads takes a row and walks its classes: 4 or 8 lanes where windows are short, a warp or a block of 256 where they
@@ -30,24 +34,33 @@
  * ---
  */
 
-/* One row's log odds; rows = 1 when all share one row. A bad row has NaN at place 0. */
+/* gurn_cuda_log_odds; rows = 1 when all share one row. */
 template <class Real>
 __global__ void mvhg_lambda(gurn_plan_view view, const int32_t *order, const Real *log_omega, int64_t stride,
-                            int64_t rows, double *lambda) {
+                            int64_t rows, double *lambda, int32_t *balls) {
     for (int64_t b = (int64_t)blockIdx.x * GURN_BLOCK + threadIdx.x; b < rows; b += (int64_t)gridDim.x * GURN_BLOCK) {
-        double rest = 0.0;
-        bool finite = true;
-        for (int32_t i = view.classes - 1; i >= 0; i--) {
-            const gurn_step *step = &view.steps[i];
-            double value = (double)log_omega[b * stride + order[i]], own = value * GURN_LOG2E, odds = 0.0;
-            finite &= fabs(value) < INFINITY;
-            if (step->m_rest > 0) odds = s_merged_lambda(own, rest, step->log2_m_rest);
-            if (step->m > 0 && i > 0) {
-                double mine = own + step->log2_m;
-                rest = step->m_rest > 0 ? s_log2_add(rest, mine) : mine;
-            }
-            lambda[i * rows + b] = i > 0 || finite ? odds : NAN;
+        double largest = -INFINITY, rest = 0.0;
+        bool good = true;
+        for (int32_t i = 0; i < view.classes; i++) { /* gurn_omega_largest, and a look at the values */
+            double value = (double)log_omega[b * stride + order[i]];
+            good &= value < INFINITY;
+            if (view.steps[i].m > 0 && value > largest) largest = value;
         }
+        largest = largest > -INFINITY ? largest : 0.0;
+        int32_t held = 0;
+        for (int32_t i = view.classes - 1; i >= 0; i--) {
+            double value = (double)log_omega[b * stride + order[i]], own = gurn_log2_omega(value, largest), odds = 0.0;
+            gurn_step step = gurn_omega_step(view.steps[i], gurn_omega_is_zero(value), held);
+            held += step.m;
+            if (!lambda) continue;
+            if (step.m_rest > 0) odds = s_merged_lambda(own, rest, step.log2_m_rest);
+            if (step.m > 0 && i > 0) {
+                double mine = own + step.log2_m;
+                rest = step.m_rest > 0 ? s_log2_add(rest, mine) : mine;
+            }
+            lambda[i * rows + b] = i > 0 || good ? odds : NAN;
+        }
+        if (balls) balls[b] = good ? held : -1;
     }
 }
 
@@ -72,16 +85,19 @@ template <int LANES, bool WITH_P>
 __global__ void __launch_bounds__(GURN_THREADS(LANES), 640 / GURN_THREADS(LANES))
     mvhg_race(const __grid_constant__ gurn_mvhg_work w) {
     constexpr int ROWS = LANES < GURN_BLOCK ? GURN_BLOCK / LANES : 1; /* rows of a block */
+    if (w.lambda_rows == 1 && gurn_work_has_urn(w, 0)) return;        /* no row is for this kernel */
     gurn_noise_keys keys = gurn_work_keys(w);
     for (int64_t first = (int64_t)blockIdx.x * ROWS; first < w.rows; first += (int64_t)gridDim.x * ROWS) {
         int64_t b = first + threadIdx.x / LANES;
         bool live = b < w.rows; /* groups beyond the last row go along with it, silently */
         if (!live) b = w.rows - 1;
+        live = live && !gurn_work_has_urn(w, b);
         const double *odds = gurn_work_odds(w, b);
         int32_t n = gurn_work_n(w, b);
-        gurn_race_row<LANES, WITH_P, false>(w, b, live, n, keys, [&](const gurn_step *step, int32_t i, int32_t left) {
-            return gurn_step_begin(step, n < 0 ? 0.0 : odds[i * w.lambda_rows], left);
-        });
+        gurn_race_row<LANES, WITH_P, false>(
+            w, w.view.steps, b, live, n, keys, [&](const gurn_step *step, int32_t i, int32_t left) {
+                return gurn_step_begin(step, n < 0 ? 0.0 : odds[i * w.lambda_rows], left);
+            });
     }
 }
 
@@ -125,7 +141,7 @@ cudaError_t gurn_cuda_probe(void) {
 /* The workspace: what both directions need, and what backward needs besides. */
 typedef struct gurn_space {
     double *lambda;
-    int32_t *order;
+    int32_t *balls, *order;
     void *x;
     double *step, *partial;
     char *rooms;
@@ -134,17 +150,19 @@ typedef struct gurn_space {
 static gurn_space space_of(const gurn_mvhg_job *job, bool backward) {
     gurn_space s = {};
     size_t classes = (size_t)job->view->classes, rows = (size_t)job->in.rows;
+    size_t lambda_rows = job->in.log_omega_stride == 0 ? 1 : rows;
+    bool exact = job->chain == GURN_CHAIN_EXACT, fast = gurn_is_fast(job, backward);
     size_t real_size = job->dtype == GURN_FLOAT32 ? sizeof(float) : sizeof(double);
     auto cut = [&](size_t bytes) {
         void *p = job->workspace ? (char *)job->workspace + s.bytes : NULL;
         s.bytes += (bytes + 255) & ~(size_t)255;
         return p;
     };
-    s.lambda = (double *)cut(classes * (job->in.log_omega_stride == 0 ? 1 : rows) * sizeof *s.lambda);
+    if (!exact) s.lambda = (double *)cut(classes * lambda_rows * sizeof *s.lambda);
+    s.balls = (int32_t *)cut(lambda_rows * sizeof *s.balls);
     s.order = (int32_t *)cut(classes * sizeof *s.order);
     if (!backward && job->in.relaxation == GURN_HARD) s.x = cut(rows * classes * real_size);
     if (backward) s.step = (double *)cut(rows * classes * sizeof *s.step);
-    bool exact = job->chain == GURN_CHAIN_EXACT, fast = gurn_is_fast(job, backward);
     int64_t blocks = !exact ? gurn_blocks_of(job->in.rows, GURN_BLOCK)
                      : fast ? gurn_cuda_suffix_groups(job, backward)
                             : gurn_cuda_exact_groups(job, backward);
@@ -173,14 +191,15 @@ cudaError_t gurn_cuda_put_order(const int32_t *order, int32_t classes, int32_t *
 }
 
 cudaError_t gurn_cuda_log_odds(const gurn_plan_view &view, const int32_t *order, const void *log_omega,
-                               gurn_dtype dtype, int64_t stride, int64_t rows, double *lambda, cudaStream_t stream) {
+                               gurn_dtype dtype, int64_t stride, int64_t rows, double *lambda, int32_t *balls,
+                               cudaStream_t stream) {
     cudaLaunchConfig_t config = gurn_launch_rows(rows, GURN_BLOCK, GURN_BLOCK, stream);
     if (dtype == GURN_FLOAT32)
         GURN_MUST(cudaLaunchKernelEx(&config, mvhg_lambda<float>, view, order, (const float *)log_omega, stride, rows,
-                                     lambda));
+                                     lambda, balls));
     else
         GURN_MUST(cudaLaunchKernelEx(&config, mvhg_lambda<double>, view, order, (const double *)log_omega, stride, rows,
-                                     lambda));
+                                     lambda, balls));
     return cudaSuccess;
 }
 
@@ -190,6 +209,7 @@ cudaError_t gurn_cuda_begin(const gurn_mvhg_job *job, bool backward, cudaStream_
     w->view = *job->view;
     w->order = job->plan_order ? job->view->order : space.order;
     w->lambda = space.lambda;
+    w->balls = space.balls;
     w->lambda_rows = in->log_omega_stride == 0 ? 1 : in->rows;
     w->log_omega = in->log_omega;
     w->log_omega_stride = in->log_omega_stride;
@@ -197,6 +217,7 @@ cudaError_t gurn_cuda_begin(const gurn_mvhg_job *job, bool backward, cudaStream_
     w->width = job->width;
     w->n = in->n;
     w->n_max = job->n_max;
+    w->total = (int32_t)(job->width - job->view->classes);
     w->n_rows = in->n_rows;
     w->noise = in->noise;
     w->inv_tau = 1.0 / in->tau;
@@ -212,7 +233,7 @@ cudaError_t gurn_cuda_begin(const gurn_mvhg_job *job, bool backward, cudaStream_
     w->rooms = space.rooms;
     if (!job->plan_order) GURN_MUST(gurn_cuda_put_order(in->order, job->view->classes, space.order, stream));
     return gurn_cuda_log_odds(w->view, w->order, in->log_omega, job->dtype, in->log_omega_stride, w->lambda_rows,
-                              w->lambda, stream);
+                              w->lambda, w->balls, stream);
 }
 
 template <int LANES>
@@ -246,13 +267,14 @@ cudaError_t gurn_cuda_mvhg_forward(const gurn_mvhg_job *job, cudaStream_t stream
         GURN_MUST(gurn_is_fast(job, false) ? gurn_cuda_suffix_forward(job, w, stream)
                                            : gurn_cuda_exact_forward(job, w, stream));
     } else if (!gurn_is_fast(job, false)) {
-        GURN_MUST(gurn_cuda_general_forward(w, stream));
+        GURN_MUST(gurn_cuda_general_forward(w, false, stream));
     } else {
         int lanes = gurn_lanes_of(job);
         GURN_MUST(lanes == 4           ? launch_race<4>(w, stream)
                   : lanes == 8         ? launch_race<8>(w, stream)
                   : lanes == GURN_WARP ? launch_race<GURN_WARP>(w, stream)
                                        : launch_race<GURN_WIDE>(w, stream));
+        GURN_MUST(gurn_cuda_general_forward(w, true, stream));
     }
     if (one_hots)
         GURN_MUST(job->dtype == GURN_FLOAT32 ? launch_one_hots<float>(w, stream) : launch_one_hots<double>(w, stream));

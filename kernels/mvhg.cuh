@@ -16,12 +16,13 @@
 typedef struct gurn_mvhg_work {
     gurn_plan_view view;
     const int32_t *order;  /* [C] */
-    double *lambda;        /* [C][lambda_rows]: base-2 log odds of each step; NaN at place 0 of a row that is bad */
+    double *lambda;        /* [C][lambda_rows]: base-2 log odds of each step (merged chain) */
+    int32_t *balls;        /* [lambda_rows]: what the classes of omega > 0 hold; -1: a row that is bad */
     int64_t lambda_rows;   /* 1: all rows share one row of log omega */
     const void *log_omega; /* as the caller gave it */
     int64_t log_omega_stride;
     int64_t rows, width;
-    int32_t n, n_max;
+    int32_t n, n_max, total; /* total: sum of m */
     const int32_t *n_rows;
     gurn_noise noise;
     double inv_tau;
@@ -45,10 +46,43 @@ GURN_DEVICE double gurn_work_lambda(const gurn_mvhg_work &w, int32_t place, int6
     return gurn_work_odds(w, b)[place * w.lambda_rows];
 }
 
+GURN_DEVICE int32_t gurn_work_balls(const gurn_mvhg_work &w, int64_t b) { return w.balls[w.lambda_rows == 1 ? 0 : b]; }
+
 /* n of a row; -1 for a row that only the device can see to be bad, all of whose results are NaN. */
 GURN_DEVICE int32_t gurn_work_n(const gurn_mvhg_work &w, int64_t b) {
     int32_t n = w.n_rows ? w.n_rows[b] : w.n;
-    return n < 0 || n > w.n_max || isnan(gurn_work_lambda(w, 0, b)) ? -1 : n;
+    return n < 0 || n > w.n_max || n > gurn_work_balls(w, b) ? -1 : n;
+}
+
+/* Whether a row has an urn of its own (omega.h): some class that has balls has omega 0. */
+GURN_DEVICE bool gurn_work_has_urn(const gurn_mvhg_work &w, int64_t b) {
+    int32_t balls = gurn_work_balls(w, b);
+    return balls >= 0 && balls < w.total;
+}
+
+/*
+ * The steps of a row's urn, one after the other: from the first on, *balls being first what the urn holds and then what later
+ * classes hold; or from the last on, *balls being first 0. has_urn: gurn_work_has_urn of the row; else they are the plan's, and
+ * *balls is left alone.
+ */
+GURN_DEVICE bool gurn_work_is_zero(const gurn_mvhg_work &w, int64_t b, int32_t place) {
+    return gurn_omega_is_zero(gurn_real(w.log_omega, w.dtype, b * w.log_omega_stride + w.order[place]));
+}
+GURN_DEVICE gurn_step gurn_work_next_step(const gurn_mvhg_work &w, int64_t b, bool has_urn, int32_t place,
+                                          int32_t *balls) {
+    gurn_step step = w.view.steps[place];
+    if (!has_urn) return step;
+    bool zero = gurn_work_is_zero(w, b, place);
+    *balls -= zero ? 0 : step.m;
+    return gurn_omega_step(step, zero, *balls);
+}
+GURN_DEVICE gurn_step gurn_work_step_before(const gurn_mvhg_work &w, int64_t b, bool has_urn, int32_t place,
+                                            int32_t *balls) {
+    gurn_step step = w.view.steps[place];
+    if (!has_urn) return step;
+    step = gurn_omega_step(step, gurn_work_is_zero(w, b, place), *balls);
+    *balls += step.m;
+    return step;
 }
 
 /* Seed and address of a row's noise. */
@@ -111,9 +145,9 @@ GURN_DEVICE float gurn_fast_exp2(float a) {
 #endif
 }
 
-/* mvhg_general.cu */
-cudaError_t gurn_cuda_general_forward(const gurn_mvhg_work &work, cudaStream_t stream);
-cudaError_t gurn_cuda_general_backward(const gurn_mvhg_work &work, cudaStream_t stream);
+/* mvhg_general.cu: all rows of a call of the merged chain, or those alone that have an urn of their own. */
+cudaError_t gurn_cuda_general_forward(const gurn_mvhg_work &work, bool own_urns, cudaStream_t stream);
+cudaError_t gurn_cuda_general_backward(const gurn_mvhg_work &work, bool own_urns, cudaStream_t stream);
 
 /* mvhg_exact.cu: the general path of the exact chain. Rooms, and with them groups of partial sums, are bounded. */
 size_t gurn_cuda_exact_rooms(const gurn_mvhg_job *job, bool backward);
@@ -166,11 +200,13 @@ static inline int gurn_lanes_of(const gurn_mvhg_job *job) {
 }
 
 /*
- * mvhg.cu: log odds of the merged chain, lambda [C][rows], of one row of log omega (rows = 1) or of each; order and view
- * are the device's. NaN at place 0 of a row that is bad.
+ * mvhg.cu: what follows from one row of log omega (rows = 1) or from each: log odds of the merged chain in the row's urn (omega.h),
+ * lambda [C][rows], NaN at place 0 of a row that is bad; balls [rows], what that urn holds, -1 of a row that is bad. Either may be
+ * NULL. Order and view are the device's.
  */
 cudaError_t gurn_cuda_log_odds(const gurn_plan_view &view, const int32_t *order, const void *log_omega,
-                               gurn_dtype dtype, int64_t stride, int64_t rows, double *lambda, cudaStream_t stream);
+                               gurn_dtype dtype, int64_t stride, int64_t rows, double *lambda, int32_t *balls,
+                               cudaStream_t stream);
 
 /* mvhg.cu: order and log odds of a call; fills in *work. */
 cudaError_t gurn_cuda_begin(const gurn_mvhg_job *job, bool backward, cudaStream_t stream, gurn_mvhg_work *work);

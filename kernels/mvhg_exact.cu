@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(GURN_WARP, 8) mvhg_exact_backward(const __grid
     for (int64_t b = blockIdx.x; b < e.w.rows; b += gridDim.x) {
         int32_t n = gurn_work_n(e.w, b);
         if (n >= 0 && !(e.w.lambda_rows == 1 && n == built)) {
-            if (wanted && built >= 0) wide_sweep<GURN_WARP>(e.w, built, tables, own, e.own.stride);
+            if (wanted && built >= 0) wide_sweep<GURN_WARP>(e.w, b, built, tables, own, e.own.stride);
             wide_build<GURN_WARP>(e.w, b, n, tables, own, e.own.stride);
             built = n;
         }
@@ -104,12 +104,12 @@ __global__ void __launch_bounds__(GURN_WARP, 8) mvhg_exact_backward(const __grid
         }
         __syncwarp();
         if (e.w.partial) continue;
-        if (n >= 0) wide_sweep<GURN_WARP>(e.w, n, tables, own, e.own.stride);
+        if (n >= 0) wide_sweep<GURN_WARP>(e.w, b, n, tables, own, e.own.stride);
         built = -1; /* swept */
         exact_put(e, own, b);
     }
     if (!wanted || !e.w.partial) return;
-    if (built >= 0) wide_sweep<GURN_WARP>(e.w, built, tables, own, e.own.stride);
+    if (built >= 0) wide_sweep<GURN_WARP>(e.w, 0, built, tables, own, e.own.stride);
     exact_put(e, own, 0);
 }
 

@@ -1,7 +1,8 @@
 /*
  * The general path of the MVHG chain on a GPU, in double arithmetic: float64 plans, soft mode, noise given or off, and
- * gradients at temperatures beyond GURN_FAST_TAU. A row of either chain; mvhg_general_cpu.c is its twin. Kernels:
- * mvhg_general.cu (merged chain), mvhg_exact.cu (exact).
+ * gradients at temperatures beyond GURN_FAST_TAU and below GURN_FAST_TAU_LEAST, and rows of the merged chain that have an urn of
+ * their own (omega.h). A row of either chain; mvhg_general_cpu.c is its twin, and says how given noise counts, and what a
+ * rest without tables costs. Kernels: mvhg_general.cu (merged chain), mvhg_exact.cu (exact).
  *
  * Work: a warp takes a row and walks its classes; its lanes stride the support (or its window), each with four
  * consecutive counts at a time, whose noise is one block of Philox. Nothing is stored per count: cost(k) and race(k)
@@ -34,23 +35,24 @@ typedef struct gurn_general_law {
 
 /* One step of one row. */
 typedef struct gurn_general_step {
-    const gurn_step *step;
+    gurn_step step;
     const double
-        *rest; /* wide table, read at k (merged chain); the table of the later classes (exact); NULL when soft */
+        *rest; /* wide table, read at k (merged chain), NULL: none, or soft; the table of the later classes (exact) */
     double left, lambda;
     bool soft;
     double least; /* cost is counted from here */
+    double most;  /* given noise too, its largest; -infinity: it forbids every count */
     int32_t low, high, cls;
     int32_t first; /* low rounded down to a multiple of 4 */
 } gurn_general_step;
 
 template <bool EXACT>
 GURN_DEVICE double general_cost(const gurn_general_step &g, int32_t k) {
-    const double *own = g.step->own.wide;
+    const double *own = g.step.own.wide;
     if (EXACT)
-        return g.soft ? gurn_cost_exact_soft(own, g.rest, g.step->m_rest, g.lambda, k, g.left)
+        return g.soft ? gurn_cost_exact_soft(own, g.rest, g.step.m_rest, g.lambda, k, g.left)
                       : gurn_cost_exact(own, g.rest, g.lambda, k, (int32_t)g.left);
-    return g.rest ? gurn_cost_wide(own, g.rest, g.lambda, k) : gurn_cost_soft(own, g.step->m_rest, g.lambda, k, g.left);
+    return g.rest ? gurn_cost_wide(own, g.rest, g.lambda, k) : gurn_cost_soft(own, g.step.m_rest, g.lambda, k, g.left);
 }
 
 /*
@@ -59,7 +61,7 @@ GURN_DEVICE double general_cost(const gurn_general_step &g, int32_t k) {
  */
 template <bool EXACT>
 GURN_DEVICE void general_window(gurn_general_step *g, float bits) {
-    double m = g->step->m, m_rest = g->step->m_rest, up = 0.0, down = 0.0;
+    double m = g->step.m, m_rest = g->step.m_rest, up = 0.0, down = 0.0;
     int32_t k = g->low;
     if (EXACT) {
         for (int32_t high = g->high; k < high;) { /* costs are convex in k */
@@ -70,8 +72,7 @@ GURN_DEVICE void general_window(gurn_general_step *g, float bits) {
                 high = middle;
         }
     } else {
-        double root = s_mode_root(m, m_rest, g->left, g->lambda);
-        k = root < g->low ? g->low : root > g->high ? g->high : (int32_t)root;
+        k = s_index_between(s_mode_root(m, m_rest, g->left, g->lambda), g->low, g->high);
     }
     while (k < g->high && (up = general_cost<EXACT>(*g, k + 1) - general_cost<EXACT>(*g, k)) < 0.0) k++;
     while (k > g->low && (down = general_cost<EXACT>(*g, k - 1) - general_cost<EXACT>(*g, k)) < 0.0) {
@@ -81,19 +82,20 @@ GURN_DEVICE void general_window(gurn_general_step *g, float bits) {
     float m_k = (float)(m - k), n_k = (float)(g->left - k), rest_k = (float)(m_rest - g->left + k), at = (float)k;
     float right = s_window_reach((float)up, m_k, n_k, at, rest_k, (float)(g->high - k), bits);
     float wrong = s_window_reach((float)down, at, rest_k, m_k, n_k, (float)(k - g->low), bits);
-    g->low = k - (int32_t)wrong;
-    g->high = k + (int32_t)right;
+    gurn_support support = {g->low, g->high}, window = gurn_window_of(support, k, wrong, right);
+    g->low = window.low;
+    g->high = window.high;
 }
 
 /*
  * A step with `left` to draw, whole unless soft, ready for passes over its support. bits: how much of the tails is
- * needed.
+ * needed. Given noise that is NaN or +infinity sets *bad.
  */
 template <bool EXACT>
 GURN_DEVICE gurn_general_step general_begin(const gurn_mvhg_work &w, int64_t b, const gurn_general_law &law,
-                                            int32_t place, double left, float bits) {
+                                            const gurn_step &step, int32_t place, double left, float bits, bool *bad) {
     gurn_general_step g;
-    g.step = &w.view.steps[place];
+    g.step = step;
     g.cls = w.order[place];
     g.lambda = law.lambda[place * law.lambda_stride];
     g.soft = w.soft;
@@ -101,36 +103,40 @@ GURN_DEVICE gurn_general_step general_begin(const gurn_mvhg_work &w, int64_t b, 
         int32_t n = gurn_work_n(w, b);
         left = left > n ? n : left < 0.0 && !w.soft ? 0.0 : left;
     }
-    g.left = w.soft ? gurn_soft_left(g.step->m, g.step->m_rest, left) : left;
+    g.left = w.soft ? gurn_soft_left(step.m, step.m_rest, left) : left;
+    g.rest = NULL;
     gurn_support s;
     if (w.soft) {
-        g.rest = NULL;
-        s = gurn_support_soft(g.step->m, g.step->m_rest, g.left);
+        s = gurn_support_soft(step.m, step.m_rest, g.left);
     } else {
-        if (!EXACT) g.rest = g.step->rest.wide + (g.step->m_rest - (int32_t)left);
-        s = gurn_support_hard(g.step->m, g.step->m_rest, (int32_t)left);
+        if (!EXACT && step.rest.wide) g.rest = step.rest.wide + (step.m_rest - (int32_t)left);
+        s = gurn_support_hard(step.m, step.m_rest, (int32_t)left);
     }
     if (EXACT) g.rest = law.suffix + place * law.suffix_stride;
     g.low = s.low;
     g.high = s.high;
     if (!w.soft && w.noise.kind != GURN_NOISE_GIVEN) general_window<EXACT>(&g, bits);
     g.first = g.low & ~3;
-    double least = INFINITY;
+    bool given = w.noise.kind == GURN_NOISE_GIVEN, wrong = false;
+    double least = INFINITY, below = INFINITY;
     for (int32_t k = g.low + gurn_lane(); k <= g.high; k += GURN_WARP) {
         double cost = general_cost<EXACT>(g, k);
         least = cost < least ? cost : least;
+        if (!given) continue;
+        double noise = gurn_real(w.noise.gumbel, w.dtype, b * w.width + w.view.offset[g.cls] + k);
+        if (!(noise < INFINITY)) wrong = true;
+        below = -noise < below ? -noise : below;
     }
     g.least = gurn_group_least<GURN_WARP>(least);
+    g.most = given ? -gurn_group_least<GURN_WARP>(below) : 0.0;
+    if (given && gurn_warp_any(wrong)) *bad = true;
     return g;
 }
 
-/*
- * Cost above the least, and race(k) = log2 v(k), of counts k .. k + 3; infinite outside the support. Given noise that
- * is NaN or +infinity sets *bad.
- */
+/* Cost above the least, and race(k) = log2 v(k), of counts k .. k + 3; infinite outside the support. */
 template <bool EXACT>
 GURN_DEVICE void general_quad(const gurn_mvhg_work &w, const gurn_row_noise &noise, int64_t b,
-                              const gurn_general_step &g, int32_t k, double cost[4], double race[4], bool *bad) {
+                              const gurn_general_step &g, int32_t k, double cost[4], double race[4]) {
     uint32_t word[4] = {0};
     if (w.noise.kind == GURN_NOISE_PHILOX)
         gurn_noise_words(noise, gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)g.cls), k, word);
@@ -143,8 +149,7 @@ GURN_DEVICE void general_quad(const gurn_mvhg_work &w, const gurn_row_noise &noi
             c += s_log2_64(s_exponential64(word[j]));
         } else if (w.noise.kind == GURN_NOISE_GIVEN) {
             double gumbel = gurn_real(w.noise.gumbel, w.dtype, b * w.width + w.view.offset[g.cls] + k + j);
-            if (!(gumbel < INFINITY)) *bad = true;
-            c = fma(-gumbel, GURN_LOG2E, c);
+            c = fma(g.most - gumbel, GURN_LOG2E, c);
         }
         race[j] = c;
     }
@@ -157,12 +162,12 @@ GURN_DEVICE double general_weight(double race, double least, double inv_tau) {
 
 /*
  * y and mask of a class in soft mode, from the largest count down: outside low..high y is 0. weight(k): of counts k
- * .. k + 3; times scale.
+ * .. k + 3; times scale. The counts are the plan's.
  */
 template <class Weight>
-GURN_DEVICE void general_write(const gurn_mvhg_work &w, int64_t b, int32_t m, int32_t cls, double scale,
-                               Weight weight) {
+GURN_DEVICE void general_write(const gurn_mvhg_work &w, int64_t b, int32_t cls, double scale, Weight weight) {
     int64_t begin = b * w.width + w.view.offset[cls];
+    int32_t m = (int32_t)(w.view.offset[cls + 1] - w.view.offset[cls]) - 1;
     double above = 0.0;
     for (int32_t top = m & ~3; top >= 0; top -= 4 * GURN_WARP) {
         int32_t k = top - 4 * gurn_lane();
@@ -182,6 +187,7 @@ GURN_DEVICE void general_write(const gurn_mvhg_work &w, int64_t b, int32_t m, in
 
 /* NaN in every output of a row. */
 GURN_DEVICE void general_poison(const gurn_mvhg_work &w, int64_t b) {
+    __syncwarp(); /* after what was written of it */
     for (int64_t c = gurn_lane(); w.out.x && c < w.view.classes; c += GURN_WARP)
         gurn_set_real(w.out.x, w.dtype, b * w.view.classes + c, NAN);
     for (int64_t k = gurn_lane(); w.soft && k < w.width; k += GURN_WARP) {
@@ -196,24 +202,26 @@ template <bool EXACT>
 GURN_DEVICE void general_forward_row(const gurn_mvhg_work &w, int64_t b, const gurn_general_law &law) {
     bool leader = gurn_lane() == 0, wants_one_hots = w.soft && (w.out.y || w.out.mask);
     gurn_row_noise noise = gurn_work_noise(w, b);
-    int32_t n = gurn_work_n(w, b);
-    bool bad = n < 0;
+    int32_t n = gurn_work_n(w, b), balls = gurn_work_balls(w, b);
+    bool bad = n < 0, has_urn = gurn_work_has_urn(w, b);
     double left = n, log2_p = 0.0;
     for (int32_t i = 0; !bad && i < w.view.classes; i++) {
-        const gurn_step *step = &w.view.steps[i];
+        gurn_step step = gurn_work_next_step(w, b, has_urn, i, &balls);
         int32_t cls = w.order[i];
         double x = left;
-        if (step->m_rest == 0) { /* the class takes what is left */
+        if (step.m_rest == 0) { /* the class takes what is left */
             if (wants_one_hots)
-                general_write(w, b, step->m, cls, 1.0, [&](int32_t k, double y[4]) {
-                    for (int j = 0; j < 4; j++) y[j] = k + j <= step->m ? gurn_hat(x, k + j) : 0.0;
+                general_write(w, b, cls, 1.0, [&](int32_t k, double y[4]) {
+                    for (int j = 0; j < 4; j++) y[j] = k + j <= step.m ? gurn_hat(x, k + j) : 0.0;
                 });
         } else {
-            gurn_general_step g = general_begin<EXACT>(w, b, law, i, left, GURN_RACE_BITS);
+            gurn_general_step g = general_begin<EXACT>(w, b, law, step, i, left, GURN_RACE_BITS, &bad);
+            bad |= g.most == -INFINITY; /* nothing is left to choose */
+            if (bad) break;
             double least = INFINITY, p = 0.0, cost[4], race[4];
             int32_t best = INT32_MAX;
             for (int32_t k = g.first + 4 * gurn_lane(); k <= g.high; k += 4 * GURN_WARP) {
-                general_quad<EXACT>(w, noise, b, g, k, cost, race, &bad);
+                general_quad<EXACT>(w, noise, b, g, k, cost, race);
                 for (int j = 0; j < 4; j++) {
                     if (k + j < g.low || k + j > g.high) continue;
                     if (race[j] < least || best == INT32_MAX) {
@@ -223,17 +231,13 @@ GURN_DEVICE void general_forward_row(const gurn_mvhg_work &w, int64_t b, const g
                     if (w.out.log_p) p += s_exp2_64(-cost[j]);
                 }
             }
-            if (gurn_warp_any(bad)) {
-                bad = true;
-                break;
-            }
             best = gurn_group_argmin<GURN_WARP>(&least, best);
             double sum = 0.0, sum_d = 0.0, sum_cost = general_cost<EXACT>(g, best) - g.least;
             x = best;
             if (w.soft) {
                 sum_cost = 0.0;
                 for (int32_t k = g.first + 4 * gurn_lane(); k <= g.high; k += 4 * GURN_WARP) {
-                    general_quad<EXACT>(w, noise, b, g, k, cost, race, &bad);
+                    general_quad<EXACT>(w, noise, b, g, k, cost, race);
                     for (int j = 0; j < 4; j++) {
                         if (k + j < g.low || k + j > g.high) continue;
                         double weight = general_weight(race[j], least, w.inv_tau);
@@ -248,10 +252,10 @@ GURN_DEVICE void general_forward_row(const gurn_mvhg_work &w, int64_t b, const g
             }
             if (w.out.log_p) log2_p -= sum_cost + s_log2_64(gurn_group_sum<GURN_WARP>(p));
             if (wants_one_hots)
-                general_write(w, b, step->m, cls, 1.0 / sum, [&](int32_t k, double y[4]) {
+                general_write(w, b, cls, 1.0 / sum, [&](int32_t k, double y[4]) {
                     double its_cost[4], its_race[4];
                     if (k + 3 < g.low || k > g.high) return;
-                    general_quad<EXACT>(w, noise, b, g, k, its_cost, its_race, &bad);
+                    general_quad<EXACT>(w, noise, b, g, k, its_cost, its_race);
                     for (int j = 0; j < 4; j++) y[j] = general_weight(its_race[j], least, w.inv_tau);
                 });
         }
@@ -273,10 +277,11 @@ GURN_DEVICE void general_forward_row(const gurn_mvhg_work &w, int64_t b, const g
 GURN_DEVICE bool general_left(const gurn_mvhg_work &w, int64_t b) {
     int32_t n = gurn_work_n(w, b);
     double left = n, slack = w.soft ? 1.0 : 0.0;
-    bool good = n >= 0;
+    bool good = n >= 0, has_urn = gurn_work_has_urn(w, b);
     for (int32_t i = 0; i < w.view.classes; i++) {
         double x = gurn_real(w.x, w.dtype, b * w.view.classes + w.order[i]);
         if (!(x >= -slack && x <= w.view.steps[i].m + slack)) good = false;
+        if (has_urn && x != 0.0 && gurn_work_is_zero(w, b, i)) good = false;
         if (gurn_lane() == 0) w.step[i * w.rows + b] = left;
         left -= x;
     }
@@ -291,7 +296,7 @@ GURN_DEVICE bool general_left(const gurn_mvhg_work &w, int64_t b) {
  */
 GURN_DEVICE void general_to_suffix(const gurn_mvhg_work &w, const gurn_general_step &g, const gurn_general_law &law,
                                    int32_t place, int32_t centre, const gurn_step_sums &s, double dlog_p) {
-    double *to = law.adjoint + place * law.suffix_stride, inv_w = 1.0 / s.w, inv_p = 1.0 / s.p, m_rest = g.step->m_rest;
+    double *to = law.adjoint + place * law.suffix_stride, inv_w = 1.0 / s.w, inv_p = 1.0 / s.p, m_rest = g.step.m_rest;
     __syncwarp();
     for (int32_t k = g.low + gurn_lane(); k <= g.high; k += GURN_WARP) { /* DESIGN 1.3 */
         double *at = law.logit + (k - g.low), y = at[0] * inv_w, taken = g.soft ? y : k == centre;
@@ -301,7 +306,7 @@ GURN_DEVICE void general_to_suffix(const gurn_mvhg_work &w, const gurn_general_s
     for (int end = 0; end < 2; end++) {
         for (int32_t k = g.low + gurn_lane(); k <= g.high; k += GURN_WARP) {
             double r = g.left - k;
-            gurn_piece at = gurn_piece_of(g.step->m_rest, r);
+            gurn_piece at = gurn_piece_of(g.step.m_rest, r);
             double weight = end ? at.weight : 1.0 - at.weight;
             if (weight != 0.0 && r >= 0.0 && r <= m_rest) to[at.left + end] += weight * law.logit[k - g.low];
         }
@@ -311,29 +316,37 @@ GURN_DEVICE void general_to_suffix(const gurn_mvhg_work &w, const gurn_general_s
         for (int end = 0; end < 2 && (end == 0 || g.high > g.low); end++) {
             int32_t k = end ? g.high : g.low;
             double r = g.left - k;
-            gurn_piece at = gurn_piece_of(g.step->m_rest, r);
+            gurn_piece at = gurn_piece_of(g.step.m_rest, r);
             if (r >= 0.0 && r <= m_rest) continue;
             to[at.left] += (1.0 - at.weight) * law.logit[k - g.low];
             to[at.left + 1] += at.weight * law.logit[k - g.low];
         }
-        int32_t first = gurn_piece_of(g.step->m_rest, g.left - g.high).left;
-        int32_t last = gurn_piece_of(g.step->m_rest, g.left - g.low).left + 1;
+        int32_t first = gurn_piece_of(g.step.m_rest, g.left - g.high).left;
+        int32_t last = gurn_piece_of(g.step.m_rest, g.left - g.low).left + 1;
         if (first < law.first[place]) law.first[place] = first;
         if (last > law.last[place]) law.last[place] = last;
     }
     __syncwarp();
 }
 
-/* Gradients of one step at upstream dx to its count and dlog_p to log_p (gurn_step_finish). */
+/*
+ * Gradients of one step at upstream dx to its count and dlog_p to log_p (gurn_step_finish). Sets *bad where all counts are
+ * forbidden, so that x is not one that forward returned; in soft mode its rounding may have put the only count allowed
+ * outside: then there is no choice and no gradient.
+ */
 template <bool EXACT>
 GURN_DEVICE gurn_step_gradient general_pull(const gurn_mvhg_work &w, const gurn_row_noise &noise, int64_t b,
-                                            const gurn_general_law &law, int32_t place, double left, double x,
-                                            double dx, double dlog_p, bool *bad) {
-    gurn_general_step g = general_begin<EXACT>(w, b, law, place, left, GURN_RELAXED_BITS(1.0 / w.inv_tau));
+                                            const gurn_general_law &law, const gurn_step &step, int32_t place,
+                                            double left, double x, double dx, double dlog_p, bool *bad) {
+    float bits = GURN_RELAXED_BITS(gurn_window_tau(1.0 / w.inv_tau));
+    gurn_general_step g = general_begin<EXACT>(w, b, law, step, place, left, bits, bad);
+    if (g.most == -INFINITY && !w.soft) *bad = true;
+    gurn_step_gradient none = {0.0, 0.0, 0.0};
+    if (g.most == -INFINITY || *bad) return none;
     double least = INFINITY, cost[4], race[4];
     int32_t best = INT32_MAX;
     for (int32_t k = g.first + 4 * gurn_lane(); k <= g.high; k += 4 * GURN_WARP) {
-        general_quad<EXACT>(w, noise, b, g, k, cost, race, bad);
+        general_quad<EXACT>(w, noise, b, g, k, cost, race);
         for (int j = 0; j < 4; j++) {
             if (k + j < g.low || k + j > g.high || !(race[j] < least || best == INT32_MAX)) continue;
             least = race[j];
@@ -343,11 +356,11 @@ GURN_DEVICE gurn_step_gradient general_pull(const gurn_mvhg_work &w, const gurn_
     best = gurn_group_argmin<GURN_WARP>(&least, best);
     /* Everything is centred at one count: x, or in soft mode that of greatest weight. */
     int32_t centre = w.soft ? best : (int32_t)x;
-    int64_t shift = g.step->m_rest - (int64_t)g.left, begin = b * w.width + w.view.offset[g.cls];
+    int64_t shift = g.step.m_rest - (int64_t)g.left, begin = b * w.width + w.view.offset[g.cls];
     auto psi_of = [&](int32_t k) {
         if (EXACT)
-            return gurn_cost_soft_psi(g.step->m_rest, k, g.left) + gurn_rest_slope(g.rest, g.step->m_rest, g.left - k);
-        return w.soft ? gurn_cost_soft_psi(g.step->m_rest, k, g.left) : gurn_real(g.step->rest.psi, w.dtype, shift + k);
+            return gurn_cost_soft_psi(g.step.m_rest, k, g.left) + gurn_rest_slope(g.rest, g.step.m_rest, g.left - k);
+        return g.rest ? gurn_real(g.step.rest.psi, w.dtype, shift + k) : gurn_cost_soft_psi(g.step.m_rest, k, g.left);
     };
     if (EXACT) centre = centre < g.low ? g.low : centre > g.high ? g.high : centre;
     double psi_centre = psi_of(centre);
@@ -366,10 +379,11 @@ GURN_DEVICE gurn_step_gradient general_pull(const gurn_mvhg_work &w, const gurn_
             for (int j = 0; j < 4; j++) extra[j] += before;
             carried += total;
         }
-        general_quad<EXACT>(w, noise, b, g, k, cost, race, bad);
+        general_quad<EXACT>(w, noise, b, g, k, cost, race);
         for (int j = 0; j < 4; j++) {
             if (k + j < g.low || k + j > g.high) continue;
-            double a = race[j] - least, weight = s_exp2_64(-a * w.inv_tau), p = s_exp2_64(-cost[j]), d = k + j - centre;
+            double a = (race[j] - least) * w.inv_tau, weight = s_exp2_64(-a), p = s_exp2_64(-cost[j]);
+            double d = k + j - centre;
             if (weight == 0.0) a = 0.0; /* infinite where the noise is -infinity */
             double psi = psi_of(k + j) - psi_centre;
             double u = fma(dx, d, -GURN_LN2 * dlog_p * cost[j]) + extra[j];
@@ -405,23 +419,25 @@ GURN_DEVICE void general_backward_row(const gurn_mvhg_work &w, int64_t b, const 
     gurn_row_noise noise = gurn_work_noise(w, b);
     bool bad = !general_left(w, b);
     double tail = 0.0, tau = 0.0, dlog_p = w.upstream.log_p ? gurn_real(w.upstream.log_p, w.dtype, b) : 0.0;
+    int32_t balls = 0;
+    bool has_urn = gurn_work_has_urn(w, b);
     for (int32_t i = w.view.classes - 1; !bad && i >= 0; i--) {
-        const gurn_step *step = &w.view.steps[i];
+        gurn_step step = gurn_work_step_before(w, b, has_urn, i, &balls);
         int64_t at = b * w.view.classes + w.order[i];
         double x = gurn_real(w.x, w.dtype, at), dx = tail, gradient = 0.0;
         if (w.upstream.x) dx += gurn_real(w.upstream.x, w.dtype, at);
-        if (step->m_rest == 0) { /* x is what the others leave: what reaches it is taken from each of them */
-            if (step->m > 0)
+        if (step.m_rest == 0) { /* x is what the others leave: what reaches it is taken from each of them */
+            if (step.m > 0)
                 tail = -(dx + gurn_taker_pull(w.upstream.y, w.upstream.mask, w.dtype,
-                                              b * w.width + w.view.offset[w.order[i]], step->m, x));
+                                              b * w.width + w.view.offset[w.order[i]], step.m, x));
         } else {
             gurn_step_gradient g =
-                general_pull<EXACT>(w, noise, b, law, i, w.step[i * w.rows + b], x, dx, dlog_p, &bad);
+                general_pull<EXACT>(w, noise, b, law, step, i, w.step[i * w.rows + b], x, dx, dlog_p, &bad);
             gradient = g.log_omega;
             tail -= g.n;
             tau += g.tau;
         }
-        bad = gurn_warp_any(bad); /* and every lane has read n_i */
+        __syncwarp(); /* every lane has read n_i */
         if (gurn_lane() == 0) w.step[i * w.rows + b] = gradient;
     }
     if (bad)

@@ -117,8 +117,8 @@ GURN_DEVICE gurn_step_gradient gurn_race_pull(const gurn_mvhg_work &w, const gur
     sums.pd = scale_p * gurn_group_sum<LANES>(spd);
     sums.ppsi = scale_p * gurn_group_sum<LANES>(sppsi);
     if (FULL) {
-        sums.wa = scale_w * gurn_group_sum<LANES>(swa);
-        sums.wau = scale_w * gurn_group_sum<LANES>(swau);
+        sums.wa = scale_w * gurn_group_sum<LANES>(swa) * w.inv_tau;
+        sums.wau = scale_w * gurn_group_sum<LANES>(swau) * w.inv_tau;
     }
     if (EXACT && t.w && s.support.low < s.support.high) {
         gurn_group_sync<LANES>();
@@ -136,13 +136,16 @@ GURN_DEVICE gurn_step_gradient gurn_race_pull(const gurn_mvhg_work &w, const gur
     return gurn_step_finish(sums, w.inv_tau, dlog_p, 0);
 }
 
-/* Whether a group's row is good and its x one that forward may have returned: whole counts 0..m that sum to n. */
+/*
+ * Whether a group's row is good and its x one that forward may have returned: whole counts 0..m that sum to n. steps: of its
+ * urn.
+ */
 template <int LANES>
-GURN_DEVICE bool gurn_row_is_good(const gurn_mvhg_work &w, int64_t b) {
+GURN_DEVICE bool gurn_row_is_good(const gurn_mvhg_work &w, const gurn_step *steps, int64_t b) {
     int32_t n = gurn_work_n(w, b), sum = 0, outside = n < 0;
     for (int32_t i = (int32_t)(threadIdx.x & (LANES - 1)); i < w.view.classes; i += LANES) {
         float x = ((const float *)w.x)[b * w.view.classes + w.order[i]];
-        if (x >= 0.0f && x <= (float)w.view.steps[i].m)
+        if (x >= 0.0f && x <= (float)steps[i].m)
             sum += (int32_t)x;
         else
             outside = 1;
@@ -153,12 +156,13 @@ GURN_DEVICE bool gurn_row_is_good(const gurn_mvhg_work &w, int64_t b) {
 }
 
 /*
- * Backward of row b: each step's gradient to w.step, and to tau. bad: the row's results are NaN. live: whether anything
- * is written. begin(step, i, left, &t): the step at place i, by whichever chain, and what else is needed of it.
+ * Backward of row b: each step's gradient to w.step, and to tau. steps: of its urn. bad: the row's results are NaN. live:
+ * whether anything is written. begin(step, i, left, &t): the step at place i, by whichever chain, and what else is needed of
+ * it.
  */
 template <int LANES, bool FULL, bool EXACT, bool FRESH, class Begin>
-GURN_DEVICE void gurn_pull_row(const gurn_mvhg_work &w, int64_t b, bool live, bool bad, const gurn_noise_keys &keys,
-                               Begin begin_step) {
+GURN_DEVICE void gurn_pull_row(const gurn_mvhg_work &w, const gurn_step *steps, int64_t b, bool live, bool bad,
+                               const gurn_noise_keys &keys, Begin begin_step) {
     bool leader = (threadIdx.x & (LANES - 1)) == 0;
     uint64_t row = gurn_work_noise(w, b).row;
     float dlog_p = w.upstream.log_p ? ((const float *)w.upstream.log_p)[b] : 0.0f;
@@ -169,7 +173,7 @@ GURN_DEVICE void gurn_pull_row(const gurn_mvhg_work &w, int64_t b, bool live, bo
     int32_t left = 0;             /* n_i: what this class and the later ones have drawn */
     double tail = 0.0, tau = 0.0; /* tail: gradient to every x of an earlier step */
     for (int32_t i = w.view.classes - 1; i >= 0; i--) {
-        const gurn_step *step = &w.view.steps[i];
+        const gurn_step *step = &steps[i];
         int32_t cls = w.order[i];
         int64_t begin = ragged + w.view.offset[cls];
         int32_t x = bad ? 0 : (int32_t)x_given[cls];

@@ -61,19 +61,19 @@ GURN_DEVICE void gurn_log_sum_add(gurn_log_sum *sum, int32_t cost, float p) {
 }
 
 /*
- * Draws the classes of row b; n < 0: a bad row, whose results are NaN. live: whether anything is written. begin(step, i,
- * left): the step at place i, by whichever chain. FRESH: as gurn_quad_race has it.
+ * Draws the classes of row b; n < 0: a bad row, whose results are NaN. steps: of its urn. live: whether anything is written.
+ * begin(step, i, left): the step at place i, by whichever chain. FRESH: as gurn_quad_race has it.
  */
 template <int LANES, bool WITH_P, bool FRESH, class Begin>
-GURN_DEVICE void gurn_race_row(const gurn_mvhg_work &w, int64_t b, bool live, int32_t n, const gurn_noise_keys &keys,
-                               Begin begin) {
+GURN_DEVICE void gurn_race_row(const gurn_mvhg_work &w, const gurn_step *steps, int64_t b, bool live, int32_t n,
+                               const gurn_noise_keys &keys, Begin begin) {
     bool bad = n < 0, leader = (threadIdx.x & (LANES - 1)) == 0;
     uint64_t row = gurn_work_noise(w, b).row;
     int32_t left = bad ? 0 : n;
     float *x_out = w.out.x ? (float *)w.out.x + b * w.view.classes : NULL;
     gurn_log_sum log2_p = {0, 0, 1.0f};
     for (int32_t i = 0; i < w.view.classes; i++) {
-        const gurn_step *step = &w.view.steps[i];
+        const gurn_step *step = &steps[i];
         int32_t cls = w.order[i], x = step->m_rest > 0 ? 0 : left; /* a class before which nothing is left takes it */
         if (step->m > 0 && step->m_rest > 0) {
             gurn_race_step s = begin(step, i, left);

@@ -39,6 +39,7 @@ GURN_DEVICE gurn_suffix_room suffix_room(const gurn_suffix_work &e) {
     if (e.shared_bytes) {
         gurn_suffix_room_cut(e.shared, e.w.rooms, &shared);
         own.places = shared.places;
+        own.steps = shared.steps;
         own.rest = shared.rest;
         own.tables = shared.tables;
         own.psi = shared.psi;
@@ -55,13 +56,15 @@ __global__ void __launch_bounds__(GURN_THREADS(LANES), 512 / GURN_THREADS(LANES)
     gurn_suffix_room room = {};
     gurn_suffix_room_cut(e.shared, e.w.rooms, &room);
     int32_t n = gurn_work_n(e.w, 0);
+    const gurn_step *steps = gurn_suffix_room_view(e.w, 0, room).steps;
     for (int64_t first = (int64_t)blockIdx.x * ROWS; first < e.w.rows; first += (int64_t)gridDim.x * ROWS) {
         int64_t b = first + threadIdx.x / LANES;
         bool live = b < e.w.rows;
         if (!live) b = e.w.rows - 1;
-        gurn_race_row<LANES, WITH_P, false>(e.w, b, live, n, keys, [&](const gurn_step *step, int32_t i, int32_t left) {
-            return gurn_suffix_step_begin(step, i, left, room);
-        });
+        gurn_race_row<LANES, WITH_P, false>(e.w, steps, b, live, n, keys,
+                                            [&](const gurn_step *step, int32_t i, int32_t left) {
+                                                return gurn_suffix_step_begin(step, i, left, room);
+                                            });
     }
 }
 
@@ -77,7 +80,7 @@ __global__ void __launch_bounds__(GURN_BLOCK, 512 / GURN_BLOCK)
         int32_t n = gurn_work_n(e.w, b);
         if (e.w.log_omega_stride != 0 || n != built) gurn_suffix_room_build<GURN_WARP>(e.w, e.own, e.bits, b, n, room);
         built = n;
-        gurn_race_row<GURN_WARP, WITH_P, true>(e.w, b, true, n, keys,
+        gurn_race_row<GURN_WARP, WITH_P, true>(e.w, gurn_suffix_room_view(e.w, b, room).steps, b, true, n, keys,
                                                [&](const gurn_step *step, int32_t i, int32_t left) {
                                                    return gurn_suffix_step_begin(step, i, left, room);
                                                });
@@ -96,9 +99,8 @@ __global__ void __launch_bounds__(GURN_BLOCK, (FULL && OWN ? 256 : 384) / GURN_B
     gurn_noise_keys keys = gurn_work_keys(e.w);
     gurn_suffix_room room = suffix_room(e);
     int64_t warp = (int64_t)blockIdx.x * WARPS + threadIdx.x / GURN_WARP;
-    int32_t classes = e.w.view.classes, built = -2, last, before;
+    int32_t classes = e.w.view.classes, built = -2;
     bool wanted = e.w.grad.log_omega != NULL;
-    gurn_suffix_last(e.w.view, &last, &before);
     if (!OWN && wanted) gurn_suffix_room_clear<GURN_WARP>(e.own, room.sum);
     for (int32_t i = gurn_lane(); i < classes; i += GURN_WARP) room.gradient[i] = 0.0;
     __syncwarp();
@@ -111,15 +113,19 @@ __global__ void __launch_bounds__(GURN_BLOCK, (FULL && OWN ? 256 : 384) / GURN_B
             gurn_suffix_room_clear<GURN_WARP>(e.own, room.adjoint);
             __syncwarp();
         }
-        bool bad = !gurn_row_is_good<GURN_WARP>(e.w, b);
+        gurn_plan_view view = gurn_suffix_room_view(e.w, b, room);
+        int32_t last, before;
+        gurn_suffix_last(view, &last, &before);
+        bool bad = !gurn_row_is_good<GURN_WARP>(e.w, view.steps, b);
         gurn_pull_row<GURN_WARP, FULL, true, OWN>(
-            e.w, b, true, bad, keys, [&](const gurn_step *step, int32_t i, int32_t left, gurn_pull_step *t) {
+            e.w, view.steps, b, true, bad, keys,
+            [&](const gurn_step *step, int32_t i, int32_t left, gurn_pull_step *t) {
                 gurn_race_step s = gurn_suffix_step_begin(step, i, left, room);
                 const gurn_suffix *next = &room.places[i + 1];
                 bool choice = s.support.low < s.support.high;
                 /* Where one class is left S(r) = C(m_R, r) omega^r: psi is the merged chain's, and no table is reached. */
                 if (i == before)
-                    t->psi = (const float *)e.w.view.steps[last].own.psi + (step->m_rest - left);
+                    t->psi = (const float *)view.steps[last].own.psi + (step->m_rest - left);
                 else if (choice)
                     t->psi = room.psi + (next->begin + next->top - left);
                 if (!choice) t->psi = room.psi - (s.support.low & ~3);
@@ -143,7 +149,7 @@ __global__ void __launch_bounds__(GURN_BLOCK, (FULL && OWN ? 256 : 384) / GURN_B
         }
         __syncwarp();
         if (OWN && !bad && room.places[0].variance_left > 0.0) /* neither n = 0 nor n = sum m */
-            gurn_suffix_room_sweep<GURN_WARP>(e.w.view, room, room.gradient);
+            gurn_suffix_room_sweep<GURN_WARP>(view, room, room.gradient);
         __syncwarp();
         for (int32_t i = gurn_lane(); !e.w.partial && i < classes; i += GURN_WARP)
             ((float *)e.w.grad.log_omega)[b * classes + e.w.order[i]] = (float)room.gradient[i];
@@ -180,7 +186,8 @@ __global__ void __launch_bounds__(GURN_WIDE) mvhg_suffix_sweep(const __grid_cons
     gurn_suffix_room_cut(e.own, e.w.rooms + e.shared_bytes, &own);
     for (int32_t i = (int32_t)threadIdx.x; i < classes; i += GURN_WIDE) own.gradient[i] = 0.0;
     __syncthreads();
-    if (room.places[0].variance_left > 0.0) gurn_suffix_room_sweep<GURN_WIDE>(e.w.view, room, own.gradient);
+    if (room.places[0].variance_left > 0.0)
+        gurn_suffix_room_sweep<GURN_WIDE>(gurn_suffix_room_view(e.w, 0, room), room, own.gradient);
     __syncthreads();
     for (int32_t i = (int32_t)threadIdx.x; i < classes; i += GURN_WIDE)
         e.w.partial[e.warps * classes + e.w.order[i]] = own.gradient[i];

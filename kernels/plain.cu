@@ -309,7 +309,7 @@ cudaError_t gurn_cuda_plain_launch(const gurn_plain_job *job, cudaStream_t strea
         GURN_MUST(gurn_cuda_put_order(in->order, w.view.classes, const_cast<int32_t *>(w.order), stream));
     if (w.merged)
         GURN_MUST(gurn_cuda_log_odds(w.view, w.order, in->log_omega, job->dtype, in->log_omega_stride, w.lambda_rows,
-                                     const_cast<double *>(w.lambda), stream));
+                                     const_cast<double *>(w.lambda), NULL, stream));
     cudaLaunchConfig_t rows = gurn_launch_rows(w.rows, GURN_BLOCK, GURN_BLOCK, stream);
     if (w.state) {
         cudaLaunchConfig_t build = gurn_launch_rows(1, 1, GURN_WIDE, stream);

@@ -64,7 +64,7 @@ static double at_stride(const int32_t *p, int64_t b, int64_t stride) { return (d
 
 void GURN_NAME(hypergeometric_draw)(const gurn_hypergeometric_job *job) {
     const gurn_hypergeometric_inputs *in = &job->in;
-    int64_t tiles = in->rows / TILE + (in->rows % TILE != 0);
+    int64_t tiles = gurn_tile_count(in->rows);
 #pragma omp parallel num_threads(job->threads)
     {
         stream noise = open_stream(&in->noise);
@@ -167,7 +167,6 @@ static void open_scratch(const gurn_plain_job *job, const gurn_plain_shape *shap
         size_t set = gurn_plain_cut(&s->tables, *shape, NULL);
         gurn_plain_cut(&s->tables, *shape, p + (size_t)job->threads * each + (one_set(job) ? 0 : index * set));
     }
-    if (!is_merged(job)) gurn_suffix_sizes(job->view, &s->work);
 }
 
 /* --------------------------------------------------------------------------------- chain: by recurrence or by tables --- */
@@ -353,7 +352,7 @@ static void build_shared(const gurn_plain_job *job, scratch *s, bool recurrence)
 }
 
 void GURN_NAME(plain_draw)(const gurn_plain_job *job) {
-    int64_t tiles = job->in.rows / TILE + (job->in.rows % TILE != 0);
+    int64_t tiles = gurn_tile_count(job->in.rows);
     bool shared = job->in.log_omega_stride == 0;
     int32_t n = job->in.n;
     gurn_plain_shape shape = tables_shape(job);

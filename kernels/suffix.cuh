@@ -20,16 +20,40 @@ GURN_DEVICE void gurn_group_sync() {
 }
 
 /*
+ * gurn_omega_view by a group: the view of the urn of a row, whose log omega begin at element `at`. room: [C], of the group's
+ * own.
+ */
+template <int LANES>
+GURN_DEVICE gurn_plan_view gurn_group_omega_view(const gurn_plan_view &view, const int32_t *order,
+                                                 const void *log_omega, gurn_dtype dtype, int64_t at, gurn_step *room) {
+    gurn_plan_view own = view;
+    int32_t lane = (int32_t)(threadIdx.x & (LANES - 1)), first = view.classes;
+    for (int32_t i = lane; i < view.classes; i += LANES)
+        if (view.steps[i].m > 0 && gurn_omega_is_zero(gurn_real(log_omega, dtype, at + order[i])) && i < first)
+            first = i;
+    if (gurn_group_least<LANES>(first) == view.classes) return own;
+    if (lane == 0) gurn_omega_steps(view.steps, view.classes, order, log_omega, dtype, at, room);
+    gurn_group_sync<LANES>();
+    own.steps = room;
+    return own;
+}
+
+/*
  * Everything about the places that does not need the tables, as gurn_suffix_places does it, for 0 < n < total: s[C] by
- * place. log_omega: the row begins at element `at`. Sums over places are one lane's, in their order.
+ * place. log_omega: the row begins at element `at`; where a class has omega 0, the view's steps are those of
+ * gurn_omega_steps. Sums over places are one lane's, in their order.
  */
 template <int LANES>
 GURN_DEVICE void gurn_group_suffix_places(const gurn_plan_view &view, const int32_t *order, const void *log_omega,
                                           gurn_dtype dtype, int64_t at, int32_t n, double bits, gurn_suffix *s) {
     int32_t classes = view.classes, total = view.steps[0].m + view.steps[0].m_rest;
     int lane = (int)threadIdx.x & (LANES - 1);
-    auto a = [&](int32_t c) { return gurn_law_log2_omega(gurn_real(log_omega, dtype, at + c)); };
-    auto m = [&](int32_t c) { return (double)(view.offset[c + 1] - view.offset[c] - 1); };
+    auto value = [&](int32_t c) { return gurn_real(log_omega, dtype, at + c); };
+    auto m = [&](int32_t c) {
+        return gurn_omega_is_zero(value(c)) ? 0.0 : (double)(view.offset[c + 1] - view.offset[c] - 1);
+    };
+    double largest = gurn_warp_omega_largest(classes, value, m);
+    auto a = [&](int32_t c) { return gurn_log2_omega(value(c), largest); };
     gurn_tilt_range range = gurn_warp_tilt_range(classes, total, a, m);
     double ell = gurn_warp_tilt(classes, n, total, range, a, m).ell;
     for (int32_t i = lane; i < classes; i += LANES) {

@@ -5,21 +5,25 @@
  * To use them, for one omega and n, with the functions for float (…_f32) or double (…_f64):
  *
  *     gurn_suffix_measure(view, n_max, bits)      what the tables of any omega and n <= n_max take
- *     gurn_suffix_cut, gurn_suffix_sizes          a thread's arrays, once
+ *     gurn_suffix_cut                             a thread's arrays, once
  *     gurn_suffix_places(view, order, log_omega, dtype, rows, at, n, bits, &work, s)
- *                                                 tilt, means, own windows of a few rows
+ *                                                 tilt, means, own windows of a few rows of one urn
  *     gurn_suffix_fill_f64(view, n, &work, s, tables, NULL)                        windows and tables
  *
  * Then S_i(r), s[i].low <= r <= s[i].high, is tables[s[i].begin + s[i].top - r] for places i >= 1, up to a factor for
  * every i; and b_i(k) is 2^-(T_m(k) - k lambda), up to a factor. Of places without balls the table is that of the next;
  * behind the last place that has balls there is none. Where the counts are certain (n = 0 or n = sum m) every window is
  * one number, and there are no tables: gurn_suffix_places leaves the row's bit out and has set the windows.
+ *
+ * The urn of a row is what the view's steps say: where a class has omega 0, the view that is given is a copy of the plan's with
+ * steps from gurn_omega_steps.
  */
 #ifndef GURN_SUFFIX_CPU_H
 #define GURN_SUFFIX_CPU_H
 
 #include <string.h>
 
+#include "omega_cpu.h"
 #include "simd.h"
 #include "suffix_nodes.h"
 #include "tilt_cpu.h"
@@ -30,7 +34,7 @@
 
 /* A thread's arrays. */
 typedef struct gurn_suffix_work {
-    double *m;            /* by class */
+    double *m;            /* by class, of the urn at hand */
     double *a, *mean, *q; /* by class, [C][GURN_TILT_ROWS] */
     double *before;       /* by place, the same: variance of all earlier ones */
     float *b;             /* own weights: entry 0 is of own_low; 16 entries before it may be written */
@@ -106,11 +110,6 @@ GURN_FN int64_t gurn_suffix_used(const gurn_plan_view *view, const gurn_suffix *
     return i < view->classes ? s[i].begin + (s[i].top - s[i].low + 1) + GURN_SUFFIX_PAD : 0;
 }
 
-/* Class sizes, once a thread. */
-GURN_FN void gurn_suffix_sizes(const gurn_plan_view *view, gurn_suffix_work *work) {
-    for (int64_t c = 0; c < view->classes; c++) work->m[c] = (double)(view->offset[c + 1] - view->offset[c] - 1);
-}
-
 /* The places of a row all of whose counts are certain: n = 0, or n = sum m. */
 GURN_FN void gurn_suffix_places_certain(const gurn_plan_view *view, int32_t n, gurn_suffix *s) {
     memset(s, 0, (size_t)view->classes * sizeof *s);
@@ -121,9 +120,9 @@ GURN_FN void gurn_suffix_places_certain(const gurn_plan_view *view, int32_t n, g
 }
 
 /*
- * Everything about the places that does not need the tables, for 1 to GURN_TILT_ROWS rows, one lane each. Row r has the
- * log omega that begin at element at[r], and n[r]; s[r] receives its places. Returns bit r for every row that is to have
- * tables.
+ * Everything about the places that does not need the tables, for 1 to GURN_TILT_ROWS rows of one urn, one lane each. Row
+ * r has the log omega that begin at element at[r], and n[r]; s[r] receives its places. Returns bit r for every row that is
+ * to have tables.
  */
 GURN_FN unsigned gurn_suffix_places(const gurn_plan_view *view, const int32_t *order, const void *log_omega,
                                     gurn_dtype dtype, int rows, const int64_t *at, const int32_t *n, double bits,
@@ -141,9 +140,8 @@ GURN_FN unsigned gurn_suffix_places(const gurn_plan_view *view, const int32_t *o
         n_lane[r] = r < rows && !certain ? n[r] : 0.5 * total;
     }
     if (!wanted) return 0;
-    for (int32_t c = 0; c < classes; c++)
-        for (int r = 0; r < lanes; r++)
-            work->a[c * lanes + r] = gurn_law_log2_omega(gurn_real(log_omega, dtype, at[r < rows ? r : 0] + c));
+    for (int32_t i = 0; i < classes; i++) work->m[order[i]] = view->steps[i].m;
+    gurn_omega_rows(view->steps, classes, order, log_omega, dtype, rows, at, true, work->a);
     gurn_tilt_rows(work->a, work->m, n_lane, classes, total, ell, work->mean, work->q);
 
     /* q becomes the variance; running sums before each place, and from it on. */

@@ -167,11 +167,14 @@ template <int LANES>
 GURN_DEVICE void wide_build(const gurn_mvhg_work &w, int64_t b, int32_t n, const gurn_wide_room &room,
                             const gurn_wide_room &scratch, int64_t stride) {
     const gurn_plan_view &view = w.view;
-    double total = (double)view.steps[0].m + view.steps[0].m_rest, ell = 0.0;
-    auto a = [&](int32_t c) {
-        return gurn_law_log2_omega(gurn_real(w.log_omega, w.dtype, b * w.log_omega_stride + c));
+    double total = gurn_work_balls(w, b), ell = 0.0;
+    bool has_urn = gurn_work_has_urn(w, b);
+    auto value = [&](int32_t c) { return gurn_real(w.log_omega, w.dtype, b * w.log_omega_stride + c); };
+    auto m = [&](int32_t c) {
+        return gurn_omega_is_zero(value(c)) ? 0.0 : (double)(view.offset[c + 1] - view.offset[c] - 1);
     };
-    auto m = [&](int32_t c) { return (double)(view.offset[c + 1] - view.offset[c] - 1); };
+    double largest = gurn_warp_omega_largest(view.classes, value, m);
+    auto a = [&](int32_t c) { return gurn_log2_omega(value(c), largest); };
     wide_sync<LANES>(); /* whoever still reads the tables of the last row is done */
     if (total > 0.0)
         ell = gurn_warp_tilt(view.classes, gurn_wide_drawn(n, total), total,
@@ -181,20 +184,21 @@ GURN_DEVICE void wide_build(const gurn_mvhg_work &w, int64_t b, int32_t n, const
         double p, q, lambda = total > 0.0 ? gurn_tilt_lambda(a(w.order[i]), ell) : 0.0;
         s_odds_to_p(lambda, &p, &q);
         room.lambda[i] = lambda;
-        room.centre[i] = gurn_wide_centre(view.steps[i].m, p);
+        room.centre[i] = gurn_wide_centre((int32_t)m(w.order[i]), p);
     }
     wide_sync<LANES>();
+    int32_t balls = 0;
     for (int32_t j = view.classes - 1; j > 0; j--) {
-        const gurn_step *step = &view.steps[j];
+        gurn_step step = gurn_work_step_before(w, b, has_urn, j, &balls);
         double *out = room.table + (j - 1) * stride;
-        int32_t last = gurn_wide_last((int64_t)step->m + step->m_rest, n);
-        if (step->m_rest == 0) { /* one class alone, or none */
+        int32_t last = gurn_wide_last((int64_t)step.m + step.m_rest, n);
+        if (step.m_rest == 0) { /* one class alone, or none */
             for (int32_t r = wide_thread<LANES>(); r <= last; r += LANES)
-                out[r] = step->m ? gurn_wide_own(step->own.wide, room.centre[j], room.lambda[j], r) : 0.0;
-        } else if (step->m == 0) {
+                out[r] = step.m ? gurn_wide_own(step.own.wide, room.centre[j], room.lambda[j], r) : 0.0;
+        } else if (step.m == 0) {
             for (int32_t r = wide_thread<LANES>(); r <= last; r += LANES) out[r] = out[stride + r];
         } else {
-            gurn_fold f = wide_fold<LANES>(step, room.lambda[j], room.centre[j], n, out + stride, scratch);
+            gurn_fold f = wide_fold<LANES>(&step, room.lambda[j], room.centre[j], n, out + stride, scratch);
             for (int32_t first = 0; first <= f.last_r;) {
                 gurn_panel p = wide_panel<LANES>(f, first, scratch);
                 for (int32_t r = first + wide_thread<LANES>(); r <= p.last; r += LANES) {
@@ -248,26 +252,29 @@ GURN_DEVICE double wide_unfold(const gurn_fold &f, const gurn_panel &p, const gu
     return moment;
 }
 
-/* Adds to scratch.gradient[C], by class, what the adjoint sends there, and sets the adjoint back to 0. */
+/* Adds to scratch.gradient[C], by class, what the adjoint of row b's tables sends there, and sets the adjoint back to 0. */
 template <int LANES>
-GURN_DEVICE void wide_sweep(const gurn_mvhg_work &w, int32_t n, const gurn_wide_room &room,
+GURN_DEVICE void wide_sweep(const gurn_mvhg_work &w, int64_t b, int32_t n, const gurn_wide_room &room,
                             const gurn_wide_room &scratch, int64_t stride) {
     const gurn_plan_view &view = w.view;
+    bool has_urn = gurn_work_has_urn(w, b);
+    int32_t balls = gurn_work_balls(w, b);
     double centre = 0.0; /* of what is left at the place: near the mean */
     wide_sync<LANES>();
     for (int32_t j = 1; j < view.classes; j++) centre += room.centre[j];
-    for (int32_t j = 1; j < view.classes; j++) {
-        const gurn_step *step = &view.steps[j];
+    for (int32_t j = 0; j < view.classes; j++) {
+        gurn_step step = gurn_work_next_step(w, b, has_urn, j, &balls);
+        if (j == 0) continue; /* it has no table */
         double *here = scratch.adjoint + (j - 1) * stride, later = centre - (double)room.centre[j], gradient = 0.0;
         const double *table = room.table + (j - 1) * stride;
         int32_t first = scratch.adjoint_first[j - 1], last = scratch.adjoint_last[j - 1];
         for (int32_t r = first + wide_thread<LANES>(); r <= last; r += LANES)
             gradient += here[r] * ((double)r - centre);
-        if (step->m_rest > 0 && first <= last) {
-            if (step->m == 0) {
+        if (step.m_rest > 0 && first <= last) {
+            if (step.m == 0) {
                 for (int32_t r = first + wide_thread<LANES>(); r <= last; r += LANES) here[stride + r] += here[r];
             } else {
-                gurn_fold f = wide_fold<LANES>(step, room.lambda[j], room.centre[j], n, table + stride, scratch);
+                gurn_fold f = wide_fold<LANES>(&step, room.lambda[j], room.centre[j], n, table + stride, scratch);
                 for (int32_t r = 0; r <= last;) {
                     gurn_panel p = wide_panel<LANES>(f, r, scratch);
                     gradient -= wide_unfold<LANES>(f, p, scratch, table, here, first, last, here + stride, later);
@@ -276,11 +283,11 @@ GURN_DEVICE void wide_sweep(const gurn_mvhg_work &w, int32_t n, const gurn_wide_
             }
             if (wide_thread<LANES>() == 0) { /* any of it may have been reached */
                 scratch.adjoint_first[j] = 0;
-                scratch.adjoint_last[j] = gurn_wide_last(step->m_rest, n);
+                scratch.adjoint_last[j] = gurn_wide_last(step.m_rest, n);
             }
         }
         gradient = gurn_group_sum<LANES>(gradient);
-        if (step->m > 0 && wide_thread<LANES>() == 0) scratch.gradient[w.order[j]] += gradient;
+        if (step.m > 0 && wide_thread<LANES>() == 0) scratch.gradient[w.order[j]] += gradient;
         for (int32_t r = first + wide_thread<LANES>(); r <= last; r += LANES) here[r] = 0.0;
         if (wide_thread<LANES>() == 0) {
             scratch.adjoint_first[j - 1] = GURN_WIDE_NONE;

@@ -2,8 +2,19 @@
 #ifndef GURN_TILT_CUH
 #define GURN_TILT_CUH
 
+#include "omega.h"
 #include "tilt.h"
 #include "warp.cuh"
+
+/* gurn_omega_largest by a warp; value(c) and m(c): a class's log omega and size. */
+template <class Value, class M>
+GURN_DEVICE double gurn_warp_omega_largest(int32_t classes, Value value, M m) {
+    double largest = -INFINITY;
+    for (int32_t c = gurn_lane(); c < classes; c += GURN_WARP)
+        if (m(c) > 0.0 && value(c) > largest) largest = value(c);
+    largest = -gurn_tile_least<GURN_WARP>(-largest);
+    return largest > -INFINITY ? largest : 0.0;
+}
 
 /* a(c) and m(c): a class's log2 omega and size. All lanes call and get the same. */
 template <class A, class M>

@@ -37,6 +37,9 @@ GURN_DEVICE int gurn_lane() { return (int)(threadIdx.x & (GURN_WARP - 1)); }
 /* Whether the predicate holds in any lane of the warp. */
 GURN_DEVICE bool gurn_warp_any(bool predicate) { return __any_sync(GURN_ALL_LANES, predicate) != 0; }
 
+/* The lanes of the warp in which the predicate holds, lane l as bit l. */
+GURN_DEVICE unsigned gurn_warp_which(bool predicate) { return __ballot_sync(GURN_ALL_LANES, predicate); }
+
 /* The value of one lane of the tile, 0 <= lane < LANES, in all of its lanes. */
 template <int LANES, class T>
 GURN_DEVICE T gurn_tile_from(T value, int lane) {

@@ -44,7 +44,6 @@ public:
         work_ = std::aligned_alloc(64, work_bytes);
         gurn_suffix_work work{};
         gurn_suffix_cut(&work, C, cap.own, cap.table, sizeof(double), static_cast<char *>(work_));
-        gurn_suffix_sizes(&view, &work);
         s32.resize(C);
         gurn_suffix *places = s32.data();
         const int64_t at = 0;

@@ -27,6 +27,11 @@ gurn_context *open_context(gurn_device device, int32_t threads) {
     options.threads = threads;
     gurn_context *context;
     gurn_status status = gurn_context_create(&options, &context);
+    if (status != GURN_SUCCESS && threads > 1) { /* is it for their number? */
+        options.threads = 1;
+        if (gurn_context_create(&options, &context) == GURN_SUCCESS)
+            fail("--threads: %d can not be started here (%s)", (int)threads, gurn_status_string(status));
+    }
     if (status == GURN_NO_DEVICE) fail("--device: %s", gurn_status_string(status));
     const char *isa = getenv("GURN_ISA"); /* which the library judges: all else is valid here */
     if (isa && (status == GURN_UNSUPPORTED || status == GURN_INVALID_ARGUMENT))

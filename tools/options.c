@@ -97,7 +97,7 @@ static void urn_option(struct urn *urn, int code, const char *text) {
             urn->dtype_given = true;
             break;
         case OPT_DEVICE: urn->device = (gurn_device)parse_choice("--device", text, devices); break;
-        case OPT_THREADS: urn->threads = (int32_t)parse_integer("--threads", text, 1, 65536); break;
+        case OPT_THREADS: urn->threads = (int32_t)parse_integer("--threads", text, 1, GURN_MAX_THREADS); break;
     }
 }
 
