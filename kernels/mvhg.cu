@@ -30,24 +30,15 @@
  * ---
  */
 
-/* One row's log odds; rows = 1 when all share one row. A bad row has NaN at place 0. */
-template <class Real>
-__global__ void mvhg_lambda(gurn_plan_view view, const int32_t *order, const Real *log_omega, int64_t stride,
-                            int64_t rows, double *lambda) {
+/* One row's log odds; rows = 1 when all share one row. A bad row has NaN at place 0. log_omega may be NULL (gurn_merged_odds). */
+__global__ void mvhg_lambda(gurn_plan_view view, const int32_t *order, const void *log_omega, gurn_dtype dtype,
+                            int64_t stride, int64_t rows, double *lambda) {
     for (int64_t b = (int64_t)blockIdx.x * GURN_BLOCK + threadIdx.x; b < rows; b += (int64_t)gridDim.x * GURN_BLOCK) {
-        double rest = 0.0;
-        bool finite = true;
-        for (int32_t i = view.classes - 1; i >= 0; i--) {
-            const gurn_step *step = &view.steps[i];
-            double value = (double)log_omega[b * stride + order[i]], own = value * GURN_LOG2E, odds = 0.0;
-            finite &= fabs(value) < INFINITY;
-            if (step->m_rest > 0) odds = s_merged_lambda(own, rest, step->log2_m_rest);
-            if (step->m > 0 && i > 0) {
-                double mine = own + step->log2_m;
-                rest = step->m_rest > 0 ? s_log2_add(rest, mine) : mine;
-            }
-            lambda[i * rows + b] = i > 0 || finite ? odds : NAN;
-        }
+        bool good = true;
+        gurn_merged_odds(&view, order, log_omega, dtype, b * stride, lambda + b, rows);
+        for (int32_t c = 0; log_omega && c < view.classes; c++)
+            good &= gurn_real(log_omega, dtype, b * stride + c) < INFINITY;
+        if (!good) lambda[b] = NAN;
     }
 }
 
@@ -119,7 +110,7 @@ __global__ void __launch_bounds__(256) mvhg_one_hots(gurn_plan_view view, int64_
 
 cudaError_t gurn_cuda_probe(void) {
     cudaFuncAttributes attributes;
-    return cudaFuncGetAttributes(&attributes, mvhg_lambda<float>);
+    return cudaFuncGetAttributes(&attributes, mvhg_lambda);
 }
 
 /* The workspace: what both directions need, and what backward needs besides. */
@@ -175,12 +166,7 @@ cudaError_t gurn_cuda_put_order(const int32_t *order, int32_t classes, int32_t *
 cudaError_t gurn_cuda_log_odds(const gurn_plan_view &view, const int32_t *order, const void *log_omega,
                                gurn_dtype dtype, int64_t stride, int64_t rows, double *lambda, cudaStream_t stream) {
     cudaLaunchConfig_t config = gurn_launch_rows(rows, GURN_BLOCK, GURN_BLOCK, stream);
-    if (dtype == GURN_FLOAT32)
-        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_lambda<float>, view, order, (const float *)log_omega, stride, rows,
-                                     lambda));
-    else
-        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_lambda<double>, view, order, (const double *)log_omega, stride, rows,
-                                     lambda));
+    GURN_MUST(cudaLaunchKernelEx(&config, mvhg_lambda, view, order, log_omega, dtype, stride, rows, lambda));
     return cudaSuccess;
 }
 

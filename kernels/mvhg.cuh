@@ -167,7 +167,7 @@ static inline int gurn_lanes_of(const gurn_mvhg_job *job) {
 
 /*
  * mvhg.cu: log odds of the merged chain, lambda [C][rows], of one row of log omega (rows = 1) or of each; order and view
- * are the device's. NaN at place 0 of a row that is bad.
+ * are the device's. NaN at place 0 of a row that is bad. log_omega may be NULL (gurn_merged_odds).
  */
 cudaError_t gurn_cuda_log_odds(const gurn_plan_view &view, const int32_t *order, const void *log_omega,
                                gurn_dtype dtype, int64_t stride, int64_t rows, double *lambda, cudaStream_t stream);

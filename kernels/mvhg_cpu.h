@@ -125,30 +125,49 @@ void GURN_NAME(mvhg_suffix_forward)(const gurn_mvhg_job *job);
 void GURN_NAME(mvhg_suffix_backward)(const gurn_mvhg_job *job);
 
 /*
- * lambda[C][GURN_TILE] of `rows` rows from row b on; lanes beyond the rows repeat the last. Places are walked from last
- * to first.
+ * gurn_merged_odds for `rows` rows from row b on: lambda[C][GURN_TILE]; lanes beyond the rows repeat the last. The view describes
+ * the urn of these rows: all its classes that have balls have omega above 0. Returns whether that is so; of rows where it is
+ * not nothing is meant by what is set.
  */
-GURN_FN void gurn_tile_lambda(const gurn_plan_view *view, const gurn_mvhg_inputs *in, gurn_dtype dtype, int64_t b,
+GURN_FN bool gurn_tile_lambda(const gurn_plan_view *view, const gurn_mvhg_inputs *in, gurn_dtype dtype, int64_t b,
                               int rows, double *lambda) {
-    v_f64 rest[GURN_TILE / V_HALF];
-    for (int v = 0; v < GURN_TILE / V_HALF; v++) rest[v] = v_splat64(-INFINITY);
+    enum {
+        vectors = GURN_TILE / V_HALF
+    };
+    v_f64 rest[vectors], least[vectors], largest[vectors], top = v_splat64(GURN_OMEGA_REACH),
+                                                           none = v_splat64(INFINITY);
+    for (int v = 0; v < vectors; v++) rest[v] = largest[v] = -none, least[v] = none;
+    for (int32_t i = 0; i < view->classes; i++) {
+        double *value = lambda + (int64_t)i * GURN_TILE;
+        for (int r = 0; r < GURN_TILE; r++)
+            value[r] =
+                gurn_real(in->log_omega, dtype, (b + (r < rows ? r : rows - 1)) * in->log_omega_stride + in->order[i]);
+        for (int v = 0; v < vectors && view->steps[i].m > 0; v++) {
+            v_f64 own = v_f64_load(value + v * V_HALF);
+            largest[v] = v_if_less64(largest[v], own, own, largest[v]);
+            least[v] = v_if_less64(own, least[v], own, least[v]);
+        }
+    }
+    bool all = true;
+    for (int v = 0; v < vectors; v++) {
+        all &= !v_any_at_most64(least[v], -none);
+        largest[v] = v_if_less64(-none, largest[v], largest[v], v_splat64(0.0)); /* no class has balls */
+    }
     for (int32_t i = view->classes - 1; i >= 0; i--) {
         const gurn_step *step = &view->steps[i];
-        double log2_omega[GURN_TILE];
-        for (int r = 0; r < GURN_TILE; r++)
-            log2_omega[r] =
-                gurn_real(in->log_omega, dtype, (b + (r < rows ? r : rows - 1)) * in->log_omega_stride + in->order[i]) *
-                GURN_LOG2E;
-        for (int v = 0; v < GURN_TILE / V_HALF; v++) {
-            v_f64 own = v_f64_load(log2_omega + v * V_HALF), value = v_splat64(0.0);
+        for (int v = 0; v < vectors; v++) {
+            double *at = lambda + (int64_t)i * GURN_TILE + v * V_HALF;
+            v_f64 own = (v_f64_load(at) - largest[v]) * v_splat64(GURN_LOG2E), value = v_splat64(0.0);
+            own = v_if_less64(top, own, top, v_if_less64(own, -top, -top, own));
             if (step->m_rest > 0) value = v_merged_lambda(own, rest[v], step->log2_m_rest);
             if (step->m > 0 && i > 0) { /* what is before place 0 needs no rest */
                 v_f64 mine = own + v_splat64(step->log2_m);
                 rest[v] = step->m_rest > 0 ? v_log2_add(rest[v], mine) : mine;
             }
-            v_f64_store(lambda + (int64_t)i * GURN_TILE + v * V_HALF, value);
+            v_f64_store(at, value);
         }
     }
+    return all;
 }
 
 #endif
