@@ -144,6 +144,21 @@ gurn_status gurn_cpu_check_log_omega(gurn_context *context, const gurn_plan *pla
 }
 
 /*
+ * Whether row b of x may be that of a row in which nothing was left to choose: NaN in every class, and its given noise
+ * forbids some count.
+ */
+static bool is_row_without_choice(const gurn_plan *plan, const gurn_mvhg_inputs *in, const void *x, int64_t b) {
+    int64_t classes = plan->classes, width = plan->offset[classes];
+    if (in->noise.kind != GURN_NOISE_GIVEN) return false;
+    for (int64_t c = 0; c < classes; c++)
+        if (!isnan(gurn_real(x, plan->dtype, b * classes + c))) return false;
+    for (int32_t i = 0; i < plan->classes && plan->view.steps[i].m_rest > 0; i++)
+        for (int64_t j = plan->offset[in->order[i]]; j < plan->offset[in->order[i] + 1]; j++)
+            if (gurn_real(in->noise.gumbel, plan->dtype, b * width + j) == -INFINITY) return true;
+    return false;
+}
+
+/*
  * Everything that a call reads and a status can name. One pass over the small inputs; given noise is as large as it is.
  */
 static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_call *call) {
@@ -171,8 +186,13 @@ static gurn_status cpu_mvhg_check(gurn_context *context, const gurn_plan *plan, 
     double slack = soft ? 1.0 : 0.0;
     for (int64_t b = 0; b < in->rows; b++) {
         double sum = 0.0;
+        if (is_row_without_choice(plan, in, call->x, b)) continue;
         for (int64_t c = 0; c < classes; c++) {
             double value = gurn_real(call->x, plan->dtype, b * classes + c);
+            bool zero = gurn_omega_is_zero(gurn_real(in->log_omega, plan->dtype, b * in->log_omega_stride + c));
+            if (zero && value != 0.0)
+                return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is %g: must be 0 where omega is 0",
+                                 (long long)b, (long long)c, value);
             if (!(value >= -slack && value <= plan->m[c] + slack))
                 return gurn_fail(context, GURN_INVALID_X, "x[%lld][%lld] is %g: must be in 0..%d", (long long)b,
                                  (long long)c, value, (int)plan->m[c]);

@@ -125,9 +125,10 @@ gurn_status gurn_take_inputs(gurn_context *context, const gurn_plan *plan, const
     if (in->order) status = check_order(context, plan, in->order);
     if (status != GURN_SUCCESS) return status;
     fill_defaults(plan, in);
-    if (!(in->tau > 0 && isfinite(in->tau)))
+    if (!(in->tau >= GURN_MIN_TAU && isfinite(in->tau)))
         return gurn_fail(context, GURN_INVALID_TAU,
-                         "inputs->tau is %g: must be finite and > 0 (or 0 for the default, 1)", in->tau);
+                         "inputs->tau is %.10g: must be finite and at least %g (or 0 for the default, 1)", in->tau,
+                         GURN_MIN_TAU);
     if (in->rows == 0) return GURN_SUCCESS;
 
     if (!in->log_omega && !may_be_equal) return gurn_fail(context, GURN_INVALID_ARGUMENT, "inputs->log_omega is NULL");

@@ -66,12 +66,13 @@ typedef enum gurn_status {
     /* n below 0 or above the sum of m (plan); above the plan's n_max, or what classes of omega > 0 hold (call) */
     GURN_INVALID_N = 4,
     GURN_INVALID_LOG_OMEGA = 5, /* log omega NaN or +infinity (CPU contexts; a GPU poisons the row), or a bad stride */
-    GURN_INVALID_TAU = 6,       /* temperature not finite or not > 0 */
+    GURN_INVALID_TAU = 6,       /* temperature not finite or below GURN_MIN_TAU */
     GURN_INVALID_ORDER = 7,     /* not a permutation of 0..C-1, or given per call though the class sizes differ */
     GURN_INVALID_ROWS = 8,      /* rows below 0, or an array whose size in bytes would overflow */
     /* unknown noise kind, offset + row0 + rows beyond 2^64, given noise missing, or NaN or +infinity in it (CPU contexts) */
     GURN_INVALID_NOISE = 9,
-    /* a count that is NaN or outside 0..m or, in hard mode, not whole, or a row that does not sum to n (CPU contexts) */
+    /* a count that is NaN (unless all of the row are, where given noise left nothing to choose) or outside 0..m or, in hard
+       mode, not whole, or a row that does not sum to n (CPU contexts) */
     GURN_INVALID_X = 10,
     GURN_WORKSPACE_TOO_SMALL = 11,
     GURN_OUT_OF_MEMORY = 12,
@@ -231,11 +232,17 @@ typedef struct gurn_noise {
     /* [2], device memory: {seed, offset} read when the work runs, overriding the two above, so that a captured CUDA graph
        can be replayed with fresh noise; or NULL */
     const uint64_t *device_seed_offset;
-    /* GURN_NOISE_GIVEN: real gumbel[B][W], device memory, finite or -infinity; entries of the last class are not read */
+    /* GURN_NOISE_GIVEN: real gumbel[B][W], device memory, finite or -infinity. The last class (of those that have balls),
+       which takes what is left, has no noise of its own: its entries are not read.
+       -infinity forbids a count: it is never drawn, and has weight 0 in y. A row in which some step has no count left is NaN
+       in every output and in its gradients (a gradient summed over rows is then NaN too); the call succeeds, and no other row
+       is touched. Any finite noise will do, for only differences within a class count */
     const void *gumbel;
 } gurn_noise;
 
 /* --------------------------------------------------------------------------------------------------------- MVHG --- */
+
+#define GURN_MIN_TAU 1e-30 /* smallest temperature: at it y is one-hot, or shared by counts that tie */
 
 typedef enum gurn_relaxation {
     GURN_HARD = 0, /* straight-through: hard values out, gradients of the relaxed values */
@@ -259,13 +266,16 @@ typedef struct gurn_mvhg_inputs {
     int64_t log_omega_stride; /* elements between rows: 0 = one row [C] shared by all, else >= C */
     int32_t n;                /* draws of every row, 0..n_max, when n_rows is NULL */
     const int32_t *n_rows;    /* n_rows[B], device memory: draws of each row, 0..n_max; or NULL */
-    double tau;               /* temperature, finite and > 0; 0 (the default) means 1 */
+    double tau;               /* temperature, finite and >= GURN_MIN_TAU; 0 (the default) means 1 */
     gurn_relaxation relaxation;
     gurn_noise noise;
     const int32_t *order; /* order[C], host memory: overrides the plan's order; only when all m are equal; or NULL */
 } gurn_mvhg_inputs;
 
-/* What is wanted; NULL = not wanted, and then not computed. All in device memory. All NULL is allowed. */
+/*
+ * What is wanted; NULL = not wanted, and then not computed. All in device memory. All NULL is allowed. All of a row is NaN where
+ * given noise leaves a step nothing to choose.
+ */
 typedef struct gurn_mvhg_outputs {
     size_t size;
     /* real x[B][C]: counts; their sum over c is n. Hard: whole numbers, 0 <= x <= m. Soft: the last class, which takes
@@ -304,7 +314,7 @@ typedef struct gurn_mvhg_gradients {
  * The sizes depend on the context (its device and threads) and do not grow with W except by O(threads * max m) on a CPU, where
  * only the threads that so few rows have work for count. What serves some rows serves fewer.
  * The exact chain keeps tables besides, whatever omega is: of O(C sqrt(n_max)) floats (n_max: the plan's) for float32
- * draws in hard mode with generated noise, backward up to tau = 2, else of C n_max doubles. On a CPU one set when omega
+ * draws in hard mode with generated noise, backward for tau from 2^-10 to 2, else of C n_max doubles. On a CPU one set when omega
  * and n are shared by all rows (log_omega_stride 0, n_rows NULL), else some for each thread; in backward as much again,
  * where omega is shared for each of at most 64 runs of rows. On a GPU, tables of as many rows at a time as fit in 256 MiB,
  * a few at least.
@@ -323,7 +333,8 @@ GURN_API gurn_status gurn_mvhg_forward(gurn_context *context, const gurn_plan *p
                                        const gurn_mvhg_outputs *outputs, void *workspace, size_t workspace_bytes);
 
 /*
- * Gradients of what gurn_mvhg_forward gave for the same inputs. x: real x[B][C], device memory, as forward returned it.
+ * Gradients of what gurn_mvhg_forward gave for the same inputs. x: real x[B][C], device memory, as forward returned it; where
+ * that is NaN, so are the row's gradients.
  * The noise is drawn again from its address and nothing of size W is stored. In hard mode the gradient is the
  * straight-through estimator; in soft mode it is the derivative.
  * Returns what gurn_mvhg_forward returns, and GURN_INVALID_X.

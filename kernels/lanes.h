@@ -69,6 +69,10 @@ GURN_FN double s_from_bits64(uint64_t a) {
 /* int32 to float, rounded to nearest even; int64 of magnitude below 2^51 to double, exact. */
 GURN_FN float s_to_f32(int32_t a) { return (float)a; }
 GURN_FN int32_t s_truncate32(float a) { return (int32_t)a; } /* towards 0; |a| < 2^31 */
+/* a towards 0, held to low..high; low where a is NaN: so whatever a is, this is an index of the table that goes from low to high. */
+GURN_FN int32_t s_index_between(double a, int32_t low, int32_t high) {
+    return a > (double)low ? a < (double)high ? (int32_t)a : high : low;
+}
 GURN_FN double s_to_f64(int64_t a) { return (double)a; }
 
 /* Arithmetic shifts of signed lanes, all ones or all zeros by the sign. */

@@ -44,6 +44,8 @@
 #define GURN_SURE_RACE 1.4f
 /* A point tau * 24 bits further weighs less than 2^-24 of the winner in softmax((logit + g)/tau). */
 #define GURN_RELAXED_BITS(tau) (GURN_RACE_BITS + 24.0f * (float)(tau))
+/* Temperatures above this are windows of the whole support, for no cost is as high as 24 * 2^40 bits: they count as this. */
+GURN_FN double gurn_window_tau(double tau) { return tau < 0x1p40 ? tau : 0x1p40; }
 /* Largest cost that enters 2^cost; beyond, a point's race value and weight are held at this one's (they decide nothing). */
 #define GURN_COST_CEILING (90 << 23)
 /* Race values are formed as 2^23 E(k) 2^cost(k), which saves a multiplication in E (logmath_lanes.h). */
@@ -142,14 +144,20 @@ GURN_FN double gurn_soft_left(int32_t m, int32_t m_rest, double n) {
 }
 GURN_FN gurn_support gurn_support_soft(int32_t m, int32_t m_rest, double n) {
     double low = floor(n - (double)m_rest - 1.0) + 1.0, high = ceil(n + 1.0) - 1.0;
-    gurn_support s = {low > 0.0 ? (int32_t)low : 0, high < (double)m ? (int32_t)high : m};
+    gurn_support s = {s_index_between(low, 0, m), s_index_between(high, 0, m)};
     return s;
+}
+/* From `below` under the mode to `above` over it: reaches of s_window_reach, which float may have rounded beyond the support. */
+GURN_FN gurn_support gurn_window_of(gurn_support s, int32_t mode, float below, float above) {
+    gurn_support window = {mode - s_index_between(below, 0, mode - s.low),
+                           mode + s_index_between(above, 0, s.high - mode)};
+    return window;
 }
 
 /*
  * Sums over the support of one step, from which its gradients follow (DESIGN 1.3). y_k = w_k / w, d_k = k - x, psi_k =
  * d logit_k / dn less its value at x, u_k the upstream gradient of y_k (any constant may be added), p_k the noise-free
- * weights 2^-cost. a_k = log2 v_k. Sums not asked for stay 0.
+ * weights 2^-cost. a_k = log2 v_k / tau. Sums not asked for stay 0.
  */
 typedef struct gurn_step_sums {
     double w, wu;       /* sum w, w u */
@@ -164,7 +172,7 @@ typedef struct gurn_step_sums {
  * (soft: y_k for [k = x])
  *   log_omega = sum_k k dlogit_k: gradient to log(omega_i) at fixed omega_R, and minus that to log(omega_R)
  *   n         = sum_k psi_k dlogit_k: gradient to the n of this step
- *   tau       = d/dtau through y = softmax(-ln 2 a / tau): ln 2 / tau^2 sum y (u - mean u) a
+ *   tau       = d/dtau through y = softmax(-ln 2 a): ln 2 / tau sum y (u - mean u) a
  */
 typedef struct gurn_step_gradient {
     double log_omega, n, tau;
@@ -174,7 +182,7 @@ GURN_FN gurn_step_gradient gurn_step_finish(gurn_step_sums s, double inv_tau, do
     gurn_step_gradient g;
     g.log_omega = (s.wdu - mean_u * s.wd) * inv_w * inv_tau;
     g.n = (s.wpsiu - mean_u * s.wpsi) * inv_w * inv_tau;
-    g.tau = (s.wau - mean_u * s.wa) * inv_w * inv_tau * inv_tau * GURN_LN2;
+    g.tau = (s.wau - mean_u * s.wa) * inv_w * inv_tau * GURN_LN2;
     if (dlog_p != 0.0) {
         double inv_p = dlog_p / s.p;
         g.log_omega -= s.pd * inv_p;

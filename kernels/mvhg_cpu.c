@@ -6,7 +6,8 @@
  * tile in row order, then over tiles in order, whatever the number of threads.
  *
  * float32 draws with generated noise take the fast path (mvhg_sweep.h), everything else the general one
- * (mvhg_general_cpu.c).
+ * (mvhg_general_cpu.c). So does a row of the merged chain that has a class of omega 0: the rest of its steps has sizes that the plan
+ * has no tables of. Rows of a tile that have different urns (omega.h) are taken apart.
  */
 #include <stdlib.h>
 
@@ -27,6 +28,7 @@
 
 size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p, gurn_scratch *scratch) {
     size_t at = 0, steps = (size_t)job->view->classes * GURN_TILE, width = (size_t)job->max_m + 1;
+    bool fast = gurn_is_fast(job, backward);
     gurn_scratch s = {0};
 #define GURN_CUT(field, count)                                \
     do {                                                      \
@@ -34,12 +36,13 @@ size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p,
         at += gurn_padded((size_t)(count) * sizeof *s.field); \
     } while (0)
     GURN_CUT(key, 1);
-    if (!(job->chain == GURN_CHAIN_EXACT && gurn_is_fast(job, backward))) GURN_CUT(lambda, steps);
+    GURN_CUT(steps, job->view->classes);
+    if (!(job->chain == GURN_CHAIN_EXACT && fast)) GURN_CUT(lambda, steps);
     if (backward) {
         GURN_CUT(left, steps);
         GURN_CUT(log_omega, steps);
     }
-    if (gurn_is_fast(job, backward)) {
+    if (fast) {
         /* A window begins up to a vector of counts early, and fills go to the next multiple of GURN_PHILOX_FLIGHT. */
         size_t vectors = (width + V_LANES) / GURN_PHILOX_STRIDE + 1;
         if (vectors < GURN_NOISE_VECTORS) vectors = GURN_NOISE_VECTORS;
@@ -53,7 +56,8 @@ size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p,
             GURN_CUT(pulled.wu, width + 64);
             GURN_CUT(pulled.p, width + 64);
         }
-    } else {
+    }
+    if (!fast || job->chain == GURN_CHAIN_MERGED) {
         GURN_CUT(cost, width);
         GURN_CUT(race, width);
         GURN_CUT(extra64, width);
@@ -466,21 +470,55 @@ void GURN_NAME(mvhg_fast_backward)(const gurn_mvhg_job *job, int64_t b, int rows
 
 /* ------------------------------------------------------------------------------------------------------ drivers --- */
 
-static void fast_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch,
-                               double *shared) {
-    double tau[GURN_TILE] = {0};
-    GURN_NAME(mvhg_fast_backward)(job, b, rows, scratch, tau);
-    finish_tile(job, b, rows, scratch, tau, shared);
-}
-
-static void general_tile_backward(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch,
-                                  double *shared) {
-    double tau[GURN_TILE] = {0};
+/* Rows of one urn, which `urn` has, in the merged chain; scratch->lambda is theirs. fast: the rest of every step has its table. */
+static void merged_forward(const gurn_mvhg_job *urn, bool fast, int64_t b, int rows, const gurn_scratch *scratch) {
+    if (fast) {
+        GURN_NAME(mvhg_fast_forward)(urn, b, rows, scratch);
+        return;
+    }
     for (int r = 0; r < rows; r++) {
         gurn_general_law law = {scratch->lambda + r, GURN_TILE, NULL, NULL};
-        GURN_NAME(mvhg_general_backward)(job, b + r, &law, scratch, scratch->log_omega + r, &tau[r]);
+        GURN_NAME(mvhg_general_forward)(urn, b + r, &law, scratch);
     }
-    finish_tile(job, b, rows, scratch, tau, shared);
+}
+
+static void merged_backward(const gurn_mvhg_job *urn, bool fast, int64_t b, int rows, const gurn_scratch *scratch,
+                            double *shared) {
+    double tau[GURN_TILE] = {0};
+    if (fast) GURN_NAME(mvhg_fast_backward)(urn, b, rows, scratch, tau);
+    for (int r = 0; !fast && r < rows; r++) {
+        gurn_general_law law = {scratch->lambda + r, GURN_TILE, NULL, NULL};
+        GURN_NAME(mvhg_general_backward)(urn, b + r, &law, scratch, scratch->log_omega + r, &tau[r]);
+    }
+    finish_tile(urn, b, rows, scratch, tau, shared);
+}
+
+/* A tile of the merged chain, forward or backward. shared: the urn of all rows, whose lambda is set; NULL where each has its own. */
+static void merged_tile(const gurn_mvhg_job *job, const gurn_mvhg_job *shared, bool backward, int64_t tile,
+                        const gurn_scratch *scratch, double *partial) {
+    int64_t b = tile * GURN_TILE, end = b + GURN_TILE < job->in.rows ? b + GURN_TILE : job->in.rows;
+    bool fast = gurn_is_fast(job, backward);
+    for (int rows; b < end; b += rows) {
+        gurn_urn room;
+        const gurn_mvhg_job *urn = shared;
+        rows = gurn_urn_rows(job, b, (int)(end - b));
+        if (!shared) {
+            urn = gurn_urn_of(job, b, scratch, &room);
+            gurn_tile_lambda(urn->view, &job->in, job->dtype, b, rows, scratch->lambda);
+        }
+        if (backward)
+            merged_backward(urn, fast && urn == job, b, rows, scratch, partial);
+        else
+            merged_forward(urn, fast && urn == job, b, rows, scratch);
+    }
+}
+
+/* The urn that all rows share, with its lambda; NULL where each has its own. */
+static const gurn_mvhg_job *merged_shared(const gurn_mvhg_job *job, const gurn_scratch *scratch, gurn_urn *room) {
+    if (job->in.log_omega_stride != 0) return NULL;
+    const gurn_mvhg_job *urn = gurn_urn_of(job, 0, scratch, room);
+    gurn_tile_lambda(urn->view, &job->in, job->dtype, 0, 1, scratch->lambda);
+    return urn;
 }
 
 static void mvhg_forward(const gurn_mvhg_job *job) {
@@ -493,27 +531,14 @@ static void mvhg_forward(const gurn_mvhg_job *job) {
     }
     int64_t tiles = gurn_tile_count(job->in.rows);
     size_t scratch_bytes = GURN_NAME(mvhg_scratch)(job, false, NULL, NULL);
-    bool fast = gurn_is_fast(job, false);
 #pragma omp parallel num_threads(job->threads)
     {
         gurn_scratch scratch;
+        gurn_urn room;
         GURN_NAME(mvhg_scratch)(job, false, (char *)job->workspace + gurn_thread_index() * scratch_bytes, &scratch);
-        bool shared = job->in.log_omega_stride == 0;
-        if (shared) gurn_tile_lambda(job->view, &job->in, job->dtype, 0, 1, scratch.lambda);
+        const gurn_mvhg_job *shared = merged_shared(job, &scratch, &room);
 #pragma omp for schedule(static)
-        for (int64_t tile = 0; tile < tiles; tile++) {
-            int64_t b = tile * GURN_TILE;
-            int rows = job->in.rows - b < GURN_TILE ? (int)(job->in.rows - b) : GURN_TILE;
-            if (!shared) gurn_tile_lambda(job->view, &job->in, job->dtype, b, rows, scratch.lambda);
-            if (fast) {
-                GURN_NAME(mvhg_fast_forward)(job, b, rows, &scratch);
-            } else {
-                for (int r = 0; r < rows; r++) {
-                    gurn_general_law law = {scratch.lambda + r, GURN_TILE, NULL, NULL};
-                    GURN_NAME(mvhg_general_forward)(job, b + r, &law, &scratch);
-                }
-            }
-        }
+        for (int64_t tile = 0; tile < tiles; tile++) merged_tile(job, shared, false, tile, &scratch, NULL);
     }
 }
 
@@ -528,23 +553,20 @@ static void mvhg_backward(const gurn_mvhg_job *job) {
     int64_t tiles = gurn_tile_count(job->in.rows);
     int32_t classes = job->view->classes;
     size_t scratch_bytes = GURN_NAME(mvhg_scratch)(job, true, NULL, NULL);
-    double *partial = (double *)((char *)job->workspace + (size_t)job->threads * scratch_bytes); /* [tiles][C] */
-    bool fast = gurn_is_fast(job, true), shared = job->in.log_omega_stride == 0;
+    double *partial = NULL; /* [tiles][C] */
+    if (job->in.log_omega_stride == 0)
+        partial = (double *)((char *)job->workspace + (size_t)job->threads * scratch_bytes);
 #pragma omp parallel num_threads(job->threads)
     {
         gurn_scratch scratch;
+        gurn_urn room;
         GURN_NAME(mvhg_scratch)(job, true, (char *)job->workspace + gurn_thread_index() * scratch_bytes, &scratch);
-        if (shared) gurn_tile_lambda(job->view, &job->in, job->dtype, 0, 1, scratch.lambda);
+        const gurn_mvhg_job *shared = merged_shared(job, &scratch, &room);
 #pragma omp for schedule(static)
-        for (int64_t tile = 0; tile < tiles; tile++) {
-            int64_t b = tile * GURN_TILE;
-            int rows = job->in.rows - b < GURN_TILE ? (int)(job->in.rows - b) : GURN_TILE;
-            if (!shared) gurn_tile_lambda(job->view, &job->in, job->dtype, b, rows, scratch.lambda);
-            (fast ? fast_tile_backward : general_tile_backward)(job, b, rows, &scratch,
-                                                                shared ? partial + tile * classes : NULL);
-        }
+        for (int64_t tile = 0; tile < tiles; tile++)
+            merged_tile(job, shared, true, tile, &scratch, partial ? partial + tile * classes : NULL);
     }
-    for (int32_t c = 0; shared && job->grad.log_omega && c < classes; c++) {
+    for (int32_t c = 0; partial && job->grad.log_omega && c < classes; c++) {
         double sum = 0.0;
         for (int64_t tile = 0; tile < tiles; tile++) sum += partial[tile * classes + c];
         gurn_set_real(job->grad.log_omega, job->dtype, c, sum);

@@ -15,6 +15,7 @@
 
 #include "cpu.h"
 #include "mvhg.h"
+#include "omega_cpu.h"
 #include "philox_cpu.h"
 #include "simd.h"
 #include "suffix_cpu.h"
@@ -71,6 +72,7 @@ typedef struct gurn_scratch {
     gurn_noise_list list;                  /* of those vectors */
     float *extra;                          /* upstream of y and mask over one row's window (backward) */
     double *cost, *race, *extra64, *psi64; /* [max m + 1]: the general path */
+    gurn_step *steps;                      /* [C]: of rows whose urn is not the plan's (gurn_urn_of) */
     gurn_suffix_tile *suffix;              /* exact chain by the fast path, else NULL */
     gurn_pulled pulled;                    /* the same, backward */
 } gurn_scratch;
@@ -85,6 +87,39 @@ GURN_FN size_t gurn_thread_index(void) {
 
 GURN_FN size_t gurn_padded(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
+/*
+ * Rows of one urn (omega.h): a call as they see it, whose view is their urn's. Sizes of the workspace are the plan's, which no urn
+ * exceeds.
+ */
+typedef struct gurn_urn {
+    gurn_mvhg_job job;
+    gurn_plan_view view;
+} gurn_urn;
+
+/* How many of the rows b .. b + rows - 1 surely have the urn of row b: the same classes of omega 0. */
+GURN_FN int gurn_urn_rows(const gurn_mvhg_job *job, int64_t b, int rows) {
+    int64_t stride = job->in.log_omega_stride, classes = job->view->classes;
+    for (int r = 1; stride != 0 && r < rows; r++)
+        for (int64_t c = 0; c < classes; c++)
+            if (gurn_omega_is_zero(gurn_real(job->in.log_omega, job->dtype, (b + r) * stride + c)) !=
+                gurn_omega_is_zero(gurn_real(job->in.log_omega, job->dtype, b * stride + c)))
+                return r;
+    return rows;
+}
+
+/* The call as row b sees it: `job` itself where its urn is the plan's, else *urn, with its steps in scratch->steps. */
+GURN_FN const gurn_mvhg_job *gurn_urn_of(const gurn_mvhg_job *job, int64_t b, const gurn_scratch *scratch,
+                                         gurn_urn *urn) {
+    const gurn_mvhg_inputs *in = &job->in;
+    gurn_plan_view view =
+        gurn_omega_view(job->view, in->order, in->log_omega, job->dtype, b * in->log_omega_stride, scratch->steps);
+    if (view.steps == job->view->steps) return job;
+    urn->job = *job;
+    urn->view = view;
+    urn->job.view = &urn->view;
+    return &urn->job;
+}
+
 /* Bytes of a thread's scratch; and its layout at p when scratch is not NULL. */
 size_t GURN_NAME(mvhg_scratch)(const gurn_mvhg_job *job, bool backward, char *p, gurn_scratch *scratch);
 
@@ -97,8 +132,9 @@ typedef struct gurn_general_law {
 } gurn_general_law;
 
 /*
- * Row b of the batch by the general path; for calls that are not for the fast one. log_omega: [C], strided by
- * GURN_TILE, each step's gradient to its own log omega; what goes through S is added to law->adjoint.
+ * Row b of the batch by the general path; for calls that are not for the fast one, and rows that are not. job: with the row's
+ * urn. log_omega: [C], strided by GURN_TILE, each step's gradient to its own log omega; what goes through S is added to
+ * law->adjoint.
  */
 void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const gurn_general_law *law,
                                      const gurn_scratch *scratch);
@@ -110,7 +146,7 @@ size_t GURN_NAME(mvhg_exact_bytes)(const gurn_mvhg_job *job, bool backward);
 void GURN_NAME(mvhg_exact_forward)(const gurn_mvhg_job *job);
 void GURN_NAME(mvhg_exact_backward)(const gurn_mvhg_job *job);
 
-/* Rows b .. b + rows - 1 by the fast path; scratch->lambda, or scratch->suffix, holds their law. */
+/* Rows b .. b + rows - 1, of one urn, by the fast path; scratch->lambda, or scratch->suffix, holds their law. */
 void GURN_NAME(mvhg_fast_forward)(const gurn_mvhg_job *job, int64_t b, int rows, const gurn_scratch *scratch);
 /*
  * Leaves the steps' gradients to their own log omega in scratch->log_omega, adds those to log S to scratch->suffix, and
@@ -125,46 +161,29 @@ void GURN_NAME(mvhg_suffix_forward)(const gurn_mvhg_job *job);
 void GURN_NAME(mvhg_suffix_backward)(const gurn_mvhg_job *job);
 
 /*
- * gurn_merged_odds for `rows` rows from row b on: lambda[C][GURN_TILE]; lanes beyond the rows repeat the last. The view describes
- * the urn of these rows: all its classes that have balls have omega above 0. Returns whether that is so; of rows where it is
- * not nothing is meant by what is set.
+ * lambda[C][GURN_TILE] of `rows` rows from row b on; lanes beyond the rows repeat the last. view: the urn of all of them
+ * (omega.h): returns whether it is, for its classes that have balls have omega above 0, and else means nothing by the lambda of
+ * rows for which that does not hold. Places are walked from last to first. The bits are those of gurn_merged_odds.
  */
 GURN_FN bool gurn_tile_lambda(const gurn_plan_view *view, const gurn_mvhg_inputs *in, gurn_dtype dtype, int64_t b,
                               int rows, double *lambda) {
-    enum {
-        vectors = GURN_TILE / V_HALF
-    };
-    v_f64 rest[vectors], least[vectors], largest[vectors], top = v_splat64(GURN_OMEGA_REACH),
-                                                           none = v_splat64(INFINITY);
-    for (int v = 0; v < vectors; v++) rest[v] = largest[v] = -none, least[v] = none;
-    for (int32_t i = 0; i < view->classes; i++) {
-        double *value = lambda + (int64_t)i * GURN_TILE;
-        for (int r = 0; r < GURN_TILE; r++)
-            value[r] =
-                gurn_real(in->log_omega, dtype, (b + (r < rows ? r : rows - 1)) * in->log_omega_stride + in->order[i]);
-        for (int v = 0; v < vectors && view->steps[i].m > 0; v++) {
-            v_f64 own = v_f64_load(value + v * V_HALF);
-            largest[v] = v_if_less64(largest[v], own, own, largest[v]);
-            least[v] = v_if_less64(own, least[v], own, least[v]);
-        }
-    }
-    bool all = true;
-    for (int v = 0; v < vectors; v++) {
-        all &= !v_any_at_most64(least[v], -none);
-        largest[v] = v_if_less64(-none, largest[v], largest[v], v_splat64(0.0)); /* no class has balls */
-    }
+    v_f64 rest[GURN_TILE / V_HALF];
+    int64_t at[GURN_TILE];
+    for (int r = 0; r < GURN_TILE; r++) at[r] = (b + (r < rows ? r : rows - 1)) * in->log_omega_stride;
+    bool all =
+        gurn_omega_rows(view->steps, view->classes, in->order, in->log_omega, dtype, GURN_TILE, at, false, lambda);
+    for (int v = 0; v < GURN_TILE / V_HALF; v++) rest[v] = v_splat64(-INFINITY);
     for (int32_t i = view->classes - 1; i >= 0; i--) {
         const gurn_step *step = &view->steps[i];
-        for (int v = 0; v < vectors; v++) {
-            double *at = lambda + (int64_t)i * GURN_TILE + v * V_HALF;
-            v_f64 own = (v_f64_load(at) - largest[v]) * v_splat64(GURN_LOG2E), value = v_splat64(0.0);
-            own = v_if_less64(top, own, top, v_if_less64(own, -top, -top, own));
+        for (int v = 0; v < GURN_TILE / V_HALF; v++) {
+            double *here = lambda + (int64_t)i * GURN_TILE + v * V_HALF;
+            v_f64 own = v_f64_load(here), value = v_splat64(0.0);
             if (step->m_rest > 0) value = v_merged_lambda(own, rest[v], step->log2_m_rest);
             if (step->m > 0 && i > 0) { /* what is before place 0 needs no rest */
                 v_f64 mine = own + v_splat64(step->log2_m);
                 rest[v] = step->m_rest > 0 ? v_log2_add(rest[v], mine) : mine;
             }
-            v_f64_store(at, value);
+            v_f64_store(here, value);
         }
     }
     return all;

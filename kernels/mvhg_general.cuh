@@ -1,7 +1,8 @@
 /*
  * The general path of the MVHG chain on a GPU, in double arithmetic: float64 plans, soft mode, noise given or off, and
- * gradients at temperatures beyond GURN_FAST_TAU. A row of either chain; mvhg_general_cpu.c is its twin. Kernels:
- * mvhg_general.cu (merged chain), mvhg_exact.cu (exact).
+ * gradients at temperatures beyond GURN_FAST_TAU and below GURN_FAST_TAU_LEAST. A row of either chain;
+ * mvhg_general_cpu.c is its twin, and says how given noise counts. Kernels: mvhg_general.cu (merged chain),
+ * mvhg_exact.cu (exact).
  *
  * Work: a warp takes a row and walks its classes; its lanes stride the support (or its window), each with four
  * consecutive counts at a time, whose noise is one block of Philox. Nothing is stored per count: cost(k) and race(k)
@@ -40,6 +41,7 @@ typedef struct gurn_general_step {
     double left, lambda;
     bool soft;
     double least; /* cost is counted from here */
+    double most;  /* given noise too, its largest; -infinity: it forbids every count */
     int32_t low, high, cls;
     int32_t first; /* low rounded down to a multiple of 4 */
 } gurn_general_step;
@@ -70,8 +72,7 @@ GURN_DEVICE void general_window(gurn_general_step *g, float bits) {
                 high = middle;
         }
     } else {
-        double root = s_mode_root(m, m_rest, g->left, g->lambda);
-        k = root < g->low ? g->low : root > g->high ? g->high : (int32_t)root;
+        k = s_index_between(s_mode_root(m, m_rest, g->left, g->lambda), g->low, g->high);
     }
     while (k < g->high && (up = general_cost<EXACT>(*g, k + 1) - general_cost<EXACT>(*g, k)) < 0.0) k++;
     while (k > g->low && (down = general_cost<EXACT>(*g, k - 1) - general_cost<EXACT>(*g, k)) < 0.0) {
@@ -81,17 +82,18 @@ GURN_DEVICE void general_window(gurn_general_step *g, float bits) {
     float m_k = (float)(m - k), n_k = (float)(g->left - k), rest_k = (float)(m_rest - g->left + k), at = (float)k;
     float right = s_window_reach((float)up, m_k, n_k, at, rest_k, (float)(g->high - k), bits);
     float wrong = s_window_reach((float)down, at, rest_k, m_k, n_k, (float)(k - g->low), bits);
-    g->low = k - (int32_t)wrong;
-    g->high = k + (int32_t)right;
+    gurn_support support = {g->low, g->high}, window = gurn_window_of(support, k, wrong, right);
+    g->low = window.low;
+    g->high = window.high;
 }
 
 /*
  * A step with `left` to draw, whole unless soft, ready for passes over its support. bits: how much of the tails is
- * needed.
+ * needed. Given noise that is NaN or +infinity sets *bad.
  */
 template <bool EXACT>
 GURN_DEVICE gurn_general_step general_begin(const gurn_mvhg_work &w, int64_t b, const gurn_general_law &law,
-                                            int32_t place, double left, float bits) {
+                                            int32_t place, double left, float bits, bool *bad) {
     gurn_general_step g;
     g.step = &w.view.steps[place];
     g.cls = w.order[place];
@@ -115,22 +117,26 @@ GURN_DEVICE gurn_general_step general_begin(const gurn_mvhg_work &w, int64_t b, 
     g.high = s.high;
     if (!w.soft && w.noise.kind != GURN_NOISE_GIVEN) general_window<EXACT>(&g, bits);
     g.first = g.low & ~3;
-    double least = INFINITY;
+    bool given = w.noise.kind == GURN_NOISE_GIVEN, wrong = false;
+    double least = INFINITY, below = INFINITY;
     for (int32_t k = g.low + gurn_lane(); k <= g.high; k += GURN_WARP) {
         double cost = general_cost<EXACT>(g, k);
         least = cost < least ? cost : least;
+        if (!given) continue;
+        double noise = gurn_real(w.noise.gumbel, w.dtype, b * w.width + w.view.offset[g.cls] + k);
+        if (!(noise < INFINITY)) wrong = true;
+        below = -noise < below ? -noise : below;
     }
     g.least = gurn_group_least<GURN_WARP>(least);
+    g.most = given ? -gurn_group_least<GURN_WARP>(below) : 0.0;
+    if (given && gurn_warp_any(wrong)) *bad = true;
     return g;
 }
 
-/*
- * Cost above the least, and race(k) = log2 v(k), of counts k .. k + 3; infinite outside the support. Given noise that
- * is NaN or +infinity sets *bad.
- */
+/* Cost above the least, and race(k) = log2 v(k), of counts k .. k + 3; infinite outside the support. */
 template <bool EXACT>
 GURN_DEVICE void general_quad(const gurn_mvhg_work &w, const gurn_row_noise &noise, int64_t b,
-                              const gurn_general_step &g, int32_t k, double cost[4], double race[4], bool *bad) {
+                              const gurn_general_step &g, int32_t k, double cost[4], double race[4]) {
     uint32_t word[4] = {0};
     if (w.noise.kind == GURN_NOISE_PHILOX)
         gurn_noise_words(noise, gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)g.cls), k, word);
@@ -143,8 +149,7 @@ GURN_DEVICE void general_quad(const gurn_mvhg_work &w, const gurn_row_noise &noi
             c += s_log2_64(s_exponential64(word[j]));
         } else if (w.noise.kind == GURN_NOISE_GIVEN) {
             double gumbel = gurn_real(w.noise.gumbel, w.dtype, b * w.width + w.view.offset[g.cls] + k + j);
-            if (!(gumbel < INFINITY)) *bad = true;
-            c = fma(-gumbel, GURN_LOG2E, c);
+            c = fma(g.most - gumbel, GURN_LOG2E, c);
         }
         race[j] = c;
     }
@@ -182,6 +187,7 @@ GURN_DEVICE void general_write(const gurn_mvhg_work &w, int64_t b, int32_t m, in
 
 /* NaN in every output of a row. */
 GURN_DEVICE void general_poison(const gurn_mvhg_work &w, int64_t b) {
+    __syncwarp(); /* after what was written of it */
     for (int64_t c = gurn_lane(); w.out.x && c < w.view.classes; c += GURN_WARP)
         gurn_set_real(w.out.x, w.dtype, b * w.view.classes + c, NAN);
     for (int64_t k = gurn_lane(); w.soft && k < w.width; k += GURN_WARP) {
@@ -209,11 +215,13 @@ GURN_DEVICE void general_forward_row(const gurn_mvhg_work &w, int64_t b, const g
                     for (int j = 0; j < 4; j++) y[j] = k + j <= step->m ? gurn_hat(x, k + j) : 0.0;
                 });
         } else {
-            gurn_general_step g = general_begin<EXACT>(w, b, law, i, left, GURN_RACE_BITS);
+            gurn_general_step g = general_begin<EXACT>(w, b, law, i, left, GURN_RACE_BITS, &bad);
+            bad |= g.most == -INFINITY; /* nothing is left to choose */
+            if (bad) break;
             double least = INFINITY, p = 0.0, cost[4], race[4];
             int32_t best = INT32_MAX;
             for (int32_t k = g.first + 4 * gurn_lane(); k <= g.high; k += 4 * GURN_WARP) {
-                general_quad<EXACT>(w, noise, b, g, k, cost, race, &bad);
+                general_quad<EXACT>(w, noise, b, g, k, cost, race);
                 for (int j = 0; j < 4; j++) {
                     if (k + j < g.low || k + j > g.high) continue;
                     if (race[j] < least || best == INT32_MAX) {
@@ -223,17 +231,13 @@ GURN_DEVICE void general_forward_row(const gurn_mvhg_work &w, int64_t b, const g
                     if (w.out.log_p) p += s_exp2_64(-cost[j]);
                 }
             }
-            if (gurn_warp_any(bad)) {
-                bad = true;
-                break;
-            }
             best = gurn_group_argmin<GURN_WARP>(&least, best);
             double sum = 0.0, sum_d = 0.0, sum_cost = general_cost<EXACT>(g, best) - g.least;
             x = best;
             if (w.soft) {
                 sum_cost = 0.0;
                 for (int32_t k = g.first + 4 * gurn_lane(); k <= g.high; k += 4 * GURN_WARP) {
-                    general_quad<EXACT>(w, noise, b, g, k, cost, race, &bad);
+                    general_quad<EXACT>(w, noise, b, g, k, cost, race);
                     for (int j = 0; j < 4; j++) {
                         if (k + j < g.low || k + j > g.high) continue;
                         double weight = general_weight(race[j], least, w.inv_tau);
@@ -251,7 +255,7 @@ GURN_DEVICE void general_forward_row(const gurn_mvhg_work &w, int64_t b, const g
                 general_write(w, b, step->m, cls, 1.0 / sum, [&](int32_t k, double y[4]) {
                     double its_cost[4], its_race[4];
                     if (k + 3 < g.low || k > g.high) return;
-                    general_quad<EXACT>(w, noise, b, g, k, its_cost, its_race, &bad);
+                    general_quad<EXACT>(w, noise, b, g, k, its_cost, its_race);
                     for (int j = 0; j < 4; j++) y[j] = general_weight(its_race[j], least, w.inv_tau);
                 });
         }
@@ -324,16 +328,24 @@ GURN_DEVICE void general_to_suffix(const gurn_mvhg_work &w, const gurn_general_s
     __syncwarp();
 }
 
-/* Gradients of one step at upstream dx to its count and dlog_p to log_p (gurn_step_finish). */
+/*
+ * Gradients of one step at upstream dx to its count and dlog_p to log_p (gurn_step_finish). Sets *bad where all counts are
+ * forbidden, so that x is not one that forward returned; in soft mode its rounding may have put the only count allowed
+ * outside: then there is no choice and no gradient.
+ */
 template <bool EXACT>
 GURN_DEVICE gurn_step_gradient general_pull(const gurn_mvhg_work &w, const gurn_row_noise &noise, int64_t b,
                                             const gurn_general_law &law, int32_t place, double left, double x,
                                             double dx, double dlog_p, bool *bad) {
-    gurn_general_step g = general_begin<EXACT>(w, b, law, place, left, GURN_RELAXED_BITS(1.0 / w.inv_tau));
+    float bits = GURN_RELAXED_BITS(gurn_window_tau(1.0 / w.inv_tau));
+    gurn_general_step g = general_begin<EXACT>(w, b, law, place, left, bits, bad);
+    if (g.most == -INFINITY && !w.soft) *bad = true;
+    gurn_step_gradient none = {0.0, 0.0, 0.0};
+    if (g.most == -INFINITY || *bad) return none;
     double least = INFINITY, cost[4], race[4];
     int32_t best = INT32_MAX;
     for (int32_t k = g.first + 4 * gurn_lane(); k <= g.high; k += 4 * GURN_WARP) {
-        general_quad<EXACT>(w, noise, b, g, k, cost, race, bad);
+        general_quad<EXACT>(w, noise, b, g, k, cost, race);
         for (int j = 0; j < 4; j++) {
             if (k + j < g.low || k + j > g.high || !(race[j] < least || best == INT32_MAX)) continue;
             least = race[j];
@@ -366,10 +378,11 @@ GURN_DEVICE gurn_step_gradient general_pull(const gurn_mvhg_work &w, const gurn_
             for (int j = 0; j < 4; j++) extra[j] += before;
             carried += total;
         }
-        general_quad<EXACT>(w, noise, b, g, k, cost, race, bad);
+        general_quad<EXACT>(w, noise, b, g, k, cost, race);
         for (int j = 0; j < 4; j++) {
             if (k + j < g.low || k + j > g.high) continue;
-            double a = race[j] - least, weight = s_exp2_64(-a * w.inv_tau), p = s_exp2_64(-cost[j]), d = k + j - centre;
+            double a = (race[j] - least) * w.inv_tau, weight = s_exp2_64(-a), p = s_exp2_64(-cost[j]);
+            double d = k + j - centre;
             if (weight == 0.0) a = 0.0; /* infinite where the noise is -infinity */
             double psi = psi_of(k + j) - psi_centre;
             double u = fma(dx, d, -GURN_LN2 * dlog_p * cost[j]) + extra[j];
@@ -421,7 +434,7 @@ GURN_DEVICE void general_backward_row(const gurn_mvhg_work &w, int64_t b, const 
             tail -= g.n;
             tau += g.tau;
         }
-        bad = gurn_warp_any(bad); /* and every lane has read n_i */
+        __syncwarp(); /* every lane has read n_i */
         if (gurn_lane() == 0) w.step[i * w.rows + b] = gradient;
     }
     if (bad)

@@ -1,10 +1,13 @@
 /*
  * The general path of the MVHG chain on the CPU: one row at a time in double arithmetic. It serves float64 plans, soft
- * mode, noise given or off, and gradients at temperatures beyond GURN_FAST_TAU.
+ * mode, noise given or off, gradients at temperatures beyond GURN_FAST_TAU and below GURN_FAST_TAU_LEAST, and rows of the merged
+ * chain whose rest has no tables (omega.h): their costs are made of log-gammas, which are right to 2^-52 of log2 m_rest!, 4e-7
+ * bit at GURN_MAX_BALLS.
  *
  * A step fills two arrays over its support: cost(k) in bits above the least, and race(k) = log2 v(k) = cost(k) + log2
- * E(k), or cost(k) - g(k) log2 e where the noise is given. x = argmin race, ties to the smaller count; y = softmax(-ln
- * 2 race / tau).
+ * E(k), or cost(k) + (g_max - g(k)) log2 e where the noise is given: the difference first, so that noise as large as
+ * there is leaves the costs their say, and infinite at a count that noise of -infinity forbids. x = argmin race, ties to
+ * the smaller count; y = softmax(-ln 2 race / tau). A row in which a step has no count left is NaN in everything.
  *
  * The exact chain has its tables (suffix_wide.h): one set where omega and n are shared, else one for every row, made
  * when its turn comes. Gradients gather in the adjoint of the tables and are swept through them once a row, or, where
@@ -27,21 +30,20 @@ typedef struct gurn_general_step {
     bool soft;
 } gurn_general_step;
 
-/* cost(k); rest: of the merged chain's whole left (gurn_cost_wide). */
+/* cost(k); rest: of the merged chain's whole left (gurn_cost_wide), NULL where there is no table of it. */
 static double general_cost(const gurn_general_step *g, const double *rest, int32_t k) {
     const double *own = g->step->own.wide;
     if (g->suffix)
         return g->soft ? gurn_cost_exact_soft(own, g->suffix, g->step->m_rest, g->lambda, k, g->left)
                        : gurn_cost_exact(own, g->suffix, g->lambda, k, (int32_t)g->left);
-    return g->soft ? gurn_cost_soft(own, g->step->m_rest, g->lambda, k, g->left)
-                   : gurn_cost_wide(own, rest, g->lambda, k);
+    return rest ? gurn_cost_wide(own, rest, g->lambda, k) : gurn_cost_soft(own, g->step->m_rest, g->lambda, k, g->left);
 }
 
 /* Where the search for the mode begins. The exact chain has no formula for it: bisection, for costs are convex in k. */
 static int32_t general_guess(const gurn_general_step *g, gurn_support s) {
     if (!g->suffix) {
         double root = s_mode_root(g->step->m, g->step->m_rest, g->left, g->lambda);
-        return root < s.low ? s.low : root > s.high ? s.high : (int32_t)root;
+        return s_index_between(root, s.low, s.high);
     }
     while (s.low < s.high) {
         int32_t k = s.low + (s.high - s.low) / 2;
@@ -66,12 +68,14 @@ static gurn_support general_window(const gurn_general_step *g, gurn_support s, c
     float m_k = (float)(m - k), n_k = (float)(n - k), rest_k = (float)(m_rest - n + k), at = (float)k;
     float right = s_window_reach((float)up, m_k, n_k, at, rest_k, (float)(s.high - k), bits);
     float wrong = s_window_reach((float)down, at, rest_k, m_k, n_k, (float)(k - s.low), bits);
-    gurn_support window = {k - (int32_t)wrong, k + (int32_t)right};
-    return window;
+    return gurn_window_of(s, k, wrong, right);
 }
 
-/* Fills cost and race from g->at.low on. bits: how much of the tails the caller needs, in bits. */
-static void general_fill(const gurn_mvhg_job *job, int64_t b, gurn_general_step *g, float bits,
+/*
+ * Fills cost and race from g->at.low on. bits: how much of the tails the caller needs, in bits. Returns false where all
+ * counts are forbidden.
+ */
+static bool general_fill(const gurn_mvhg_job *job, int64_t b, gurn_general_step *g, float bits,
                          const gurn_scratch *scratch) {
     const gurn_step *step = g->step;
     const gurn_noise *given = &job->in.noise;
@@ -79,7 +83,7 @@ static void general_fill(const gurn_mvhg_job *job, int64_t b, gurn_general_step 
     if (g->soft) {
         g->at = gurn_support_soft(step->m, step->m_rest, g->left);
     } else {
-        if (!g->suffix) rest = step->rest.wide + (step->m_rest - (int32_t)g->left);
+        if (!g->suffix && step->rest.wide) rest = step->rest.wide + (step->m_rest - (int32_t)g->left);
         g->at = gurn_support_hard(step->m, step->m_rest, (int32_t)g->left);
         if (given->kind != GURN_NOISE_GIVEN) g->at = general_window(g, g->at, rest, bits);
     }
@@ -94,6 +98,12 @@ static void general_fill(const gurn_mvhg_job *job, int64_t b, gurn_general_step 
     uint32_t word[4] = {0}, counter[4] = {0, gurn_stream_tag(GURN_STREAM_MVHG, (uint32_t)g->cls), (uint32_t)row,
                                           (uint32_t)(row >> 32)};
     int64_t gumbel = b * job->view->offset[job->view->classes] + job->view->offset[g->cls];
+    double most = given->kind == GURN_NOISE_GIVEN ? -INFINITY : 0.0;
+    for (int32_t k = low; given->kind == GURN_NOISE_GIVEN && k <= high; k++) {
+        double noise = gurn_real(given->gumbel, job->dtype, gumbel + k);
+        if (noise > most) most = noise;
+    }
+    if (most == -INFINITY) return false;
     for (int32_t k = low; k <= high; k++) {
         double cost = scratch->cost[k - low] - least;
         scratch->cost[k - low] = cost;
@@ -104,10 +114,11 @@ static void general_fill(const gurn_mvhg_job *job, int64_t b, gurn_general_step 
             }
             cost += s_log2_64(s_exponential64(word[k & 3]));
         } else if (given->kind == GURN_NOISE_GIVEN) {
-            cost = fma(-gurn_real(given->gumbel, job->dtype, gumbel + k), GURN_LOG2E, cost);
+            cost = fma(most - gurn_real(given->gumbel, job->dtype, gumbel + k), GURN_LOG2E, cost);
         }
         scratch->race[k - low] = cost;
     }
+    return true;
 }
 
 static int32_t general_argmin(const gurn_general_step *g, const gurn_scratch *scratch) {
@@ -147,14 +158,24 @@ static gurn_general_step general_step(const gurn_mvhg_job *job, int32_t place, d
 /* y and mask of a class: zero outside low..high, weight[k - low] * scale inside. weight NULL: the hat of x. */
 static void general_write(const gurn_mvhg_job *job, int64_t b, const gurn_general_step *g, double x,
                           const double *weight, double scale) {
-    int64_t begin = b * job->view->offset[job->view->classes] + job->view->offset[g->cls];
+    const int64_t *offset = job->view->offset;
+    int64_t begin = b * offset[job->view->classes] + offset[g->cls];
     double mask = 0.0;
-    for (int64_t k = g->step->m; k >= 0; k--) {
+    for (int64_t k = offset[g->cls + 1] - offset[g->cls] - 1; k >= 0; k--) { /* the plan's m */
         double y = weight ? (k >= g->at.low && k <= g->at.high ? weight[k - g->at.low] * scale : 0.0) : gurn_hat(x, k);
         mask += y;
         if (job->out.y) gurn_set_real(job->out.y, job->dtype, begin + k, y);
         if (job->out.mask) gurn_set_real(job->out.mask, job->dtype, begin + k, mask);
     }
+}
+
+/* NaN in every output of a row. */
+static void general_poison(const gurn_mvhg_job *job, int64_t b) {
+    int64_t classes = job->view->classes, width = job->view->offset[classes];
+    for (int64_t c = 0; job->out.x && c < classes; c++) gurn_set_real(job->out.x, job->dtype, b * classes + c, NAN);
+    for (int64_t k = 0; job->out.y && k < width; k++) gurn_set_real(job->out.y, job->dtype, b * width + k, NAN);
+    for (int64_t k = 0; job->out.mask && k < width; k++) gurn_set_real(job->out.mask, job->dtype, b * width + k, NAN);
+    if (job->out.log_p) gurn_set_real(job->out.log_p, job->dtype, b, NAN);
 }
 
 void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const gurn_general_law *law,
@@ -169,7 +190,10 @@ void GURN_NAME(mvhg_general_forward)(const gurn_mvhg_job *job, int64_t b, const 
             x = left;
             if (wants_one_hots) general_write(job, b, &g, x, NULL, 0.0);
         } else {
-            general_fill(job, b, &g, g.soft ? 0.0f : GURN_RACE_BITS, scratch);
+            if (!general_fill(job, b, &g, g.soft ? 0.0f : GURN_RACE_BITS, scratch)) {
+                general_poison(job, b);
+                return;
+            }
             int32_t best = general_argmin(&g, scratch), count = g.at.high - g.at.low + 1;
             double least = scratch->race[best], w = 0.0, wd = 0.0, wcost = 0.0, p = 0.0;
             for (int32_t j = 0; j < count; j++) p += s_exp2_64(-scratch->cost[j]);
@@ -215,7 +239,7 @@ static void general_extra(const gurn_mvhg_job *job, int64_t b, const gurn_genera
 static void general_psi(const gurn_mvhg_job *job, const gurn_general_step *g, int32_t centre, double *psi) {
     int32_t low = g->at.low, high = g->at.high, m_rest = g->step->m_rest;
     psi -= low;
-    if (!g->soft && !g->suffix) {
+    if (!g->soft && !g->suffix && g->step->rest.psi) {
         int64_t shift = m_rest - (int64_t)g->left;
         for (int32_t k = low; k <= high; k++)
             psi[k] = gurn_real(g->step->rest.psi, job->dtype, shift + k) -
@@ -242,12 +266,17 @@ static void general_to_suffix(const gurn_general_step *g, int32_t k, double dlog
     if (at.left + 1 > to->last[g->place]) to->last[g->place] = at.left + 1;
 }
 
-/* Gradients of one step at upstream dx to its count and dlog_p to log_p. */
-static gurn_step_gradient general_pull(const gurn_mvhg_job *job, int64_t b, gurn_general_step *g, double x, double dx,
-                                       double dlog_p, const gurn_general_law *law, const gurn_scratch *scratch) {
+/*
+ * Gradients of one step at upstream dx to its count and dlog_p to log_p. Returns false where all counts are forbidden, so
+ * that x is not one that forward returned; in soft mode its rounding may have put the only count allowed outside: then
+ * there is no choice and no gradient.
+ */
+static bool general_pull(const gurn_mvhg_job *job, int64_t b, gurn_general_step *g, double x, double dx, double dlog_p,
+                         const gurn_general_law *law, const gurn_scratch *scratch, gurn_step_gradient *gradient) {
     bool with_extra = job->upstream.y || job->upstream.mask;
     double inv_tau = 1.0 / job->in.tau;
-    general_fill(job, b, g, GURN_RELAXED_BITS(job->in.tau), scratch);
+    *gradient = (gurn_step_gradient){0.0, 0.0, 0.0};
+    if (!general_fill(job, b, g, GURN_RELAXED_BITS(gurn_window_tau(job->in.tau)), scratch)) return g->soft;
     if (with_extra) general_extra(job, b, g, scratch->extra64);
     int32_t best = general_argmin(g, scratch), count = g->at.high - g->at.low + 1, low = g->at.low;
     /* Everything is centred at one count: x, or in soft mode that of greatest weight. */
@@ -258,8 +287,8 @@ static gurn_step_gradient general_pull(const gurn_mvhg_job *job, int64_t b, gurn
     gurn_step_sums s = {0};
     for (int32_t j = 0; j < count; j++) {
         int32_t k = low + j;
-        double a = scratch->race[j] - least;
-        double w = s_exp2_64(-a * inv_tau), p = s_exp2_64(-scratch->cost[j]), d = k - centre;
+        double a = (scratch->race[j] - least) * inv_tau;
+        double w = s_exp2_64(-a), p = s_exp2_64(-scratch->cost[j]), d = k - centre;
         if (w == 0.0) a = 0.0; /* infinite where the noise is -infinity */
         double psi_k = scratch->psi64[j], u = fma(dx, d, -GURN_LN2 * dlog_p * scratch->cost[j]);
         if (with_extra) u += scratch->extra64[j];
@@ -283,7 +312,14 @@ static gurn_step_gradient general_pull(const gurn_mvhg_job *job, int64_t b, gurn
         double dlogit = y * (scratch->extra64[j] - s.wu / s.w) * inv_tau + dlog_p * (taken - scratch->cost[j] / s.p);
         general_to_suffix(g, low + j, dlogit, law);
     }
-    return gurn_step_finish(s, inv_tau, dlog_p, g->soft);
+    *gradient = gurn_step_finish(s, inv_tau, dlog_p, g->soft);
+    return true;
+}
+
+/* The gradients of a row in which nothing was left to choose. */
+static void general_no_gradient(const gurn_mvhg_job *job, double *log_omega, double *tau) {
+    for (int32_t i = 0; i < job->view->classes; i++) log_omega[(int64_t)i * GURN_TILE] = NAN;
+    *tau = NAN;
 }
 
 void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const gurn_general_law *law,
@@ -291,6 +327,10 @@ void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const
     const gurn_plan_view *view = job->view;
     int32_t classes = view->classes;
     double left = gurn_row_n(&job->in, b), tail = 0.0, dlog_p = 0.0;
+    if (isnan(gurn_real(job->x, job->dtype, b * classes))) {
+        general_no_gradient(job, log_omega, tau);
+        return;
+    }
     /* n_i of every step, in the same order of subtraction as forward; kept where the step's gradient will stand */
     for (int32_t i = 0; i < classes; i++) {
         log_omega[(int64_t)i * GURN_TILE] = left;
@@ -308,7 +348,11 @@ void GURN_NAME(mvhg_general_backward)(const gurn_mvhg_job *job, int64_t b, const
                                               b * view->offset[classes] + view->offset[g.cls], g.step->m, x));
             continue;
         }
-        gurn_step_gradient grad = general_pull(job, b, &g, x, dx, dlog_p, law, scratch);
+        gurn_step_gradient grad;
+        if (!general_pull(job, b, &g, x, dx, dlog_p, law, scratch, &grad)) {
+            general_no_gradient(job, log_omega, tau);
+            return;
+        }
         log_omega[(int64_t)i * GURN_TILE] = grad.log_omega;
         tail -= grad.n;
         *tau += grad.tau;
@@ -380,21 +424,24 @@ void GURN_NAME(mvhg_exact_forward)(const gurn_mvhg_job *job) {
     {
         exact_thread thread = exact_begin(job, false, threads);
         gurn_wide_suffix *tables = tables_shared(job) ? &shared : &thread.tables;
+        gurn_urn room;
+        const gurn_mvhg_job *urn = gurn_urn_of(job, 0, &thread.scratch, &room);
         if (tables_shared(job)) {
 #pragma omp single
-            GURN_NAME(wide_build)(job, 0, job->in.n, &shared, &thread.work);
+            GURN_NAME(wide_build)(urn, 0, job->in.n, &shared, &thread.work);
         }
 #pragma omp for schedule(static)
         for (int64_t b = 0; b < job->in.rows; b++) {
+            if (job->in.log_omega_stride != 0) urn = gurn_urn_of(job, b, &thread.scratch, &room);
             if (!tables_serve(job, tables, b))
-                GURN_NAME(wide_build)(job, b, gurn_row_n(&job->in, b), tables, &thread.work);
+                GURN_NAME(wide_build)(urn, b, gurn_row_n(&job->in, b), tables, &thread.work);
             gurn_general_law law = {tables->lambda, 1, tables, NULL};
-            GURN_NAME(mvhg_general_forward)(job, b, &law, &thread.scratch);
+            GURN_NAME(mvhg_general_forward)(urn, b, &law, &thread.scratch);
         }
     }
 }
 
-/* Rows first..last - 1, whose gradients to log omega are summed in thread->gradient. */
+/* Rows first..last - 1, of one urn, which `job` has, whose gradients to log omega are summed in thread->gradient. */
 static void exact_run_backward(const gurn_mvhg_job *job, int64_t first, int64_t last, gurn_wide_suffix *tables,
                                exact_thread *thread) {
     gurn_wide_adjoint *adjoint = job->grad.log_omega ? &thread->adjoint : NULL;
@@ -423,15 +470,18 @@ void GURN_NAME(mvhg_exact_backward)(const gurn_mvhg_job *job) {
     {
         exact_thread thread = exact_begin(job, true, threads);
         gurn_wide_suffix *tables = tables_shared(job) ? &shared : &thread.tables;
+        gurn_urn room;
+        const gurn_mvhg_job *urn = gurn_urn_of(job, 0, &thread.scratch, &room);
         if (tables_shared(job)) {
 #pragma omp single
-            GURN_NAME(wide_build)(job, 0, job->in.n, &shared, &thread.work);
+            GURN_NAME(wide_build)(urn, 0, job->in.n, &shared, &thread.work);
         }
 #pragma omp for schedule(static)
         for (int64_t run = 0; run < runs; run++) {
             int64_t first = run * (rows / runs) + (run < rows % runs ? run : rows % runs);
             int64_t last = first + rows / runs + (run < rows % runs);
-            exact_run_backward(job, first, last, tables, &thread);
+            if (job->in.log_omega_stride != 0) urn = gurn_urn_of(job, first, &thread.scratch, &room);
+            exact_run_backward(urn, first, last, tables, &thread);
             for (int64_t c = 0; job->grad.log_omega && c < classes; c++) {
                 if (partial)
                     partial[run * classes + c] = thread.gradient[c];

@@ -27,13 +27,14 @@ typedef struct gurn_mvhg_job {
 
 /*
  * Relaxed values are computed in float32 up to this temperature: window * 2.2 stays below the 256 bits that fixed-point
- * tables resolve.
+ * tables resolve. And down to the other: log2 v of the winner itself is 0 to within 2^-22 only, which 1 / tau multiplies.
  */
 #define GURN_FAST_TAU 2.0
+#define GURN_FAST_TAU_LEAST 0x1p-10
 /* Whether a call is one of races in fixed point (mvhg.h), on every device alike; else it takes the general path. */
 static inline bool gurn_is_fast(const gurn_mvhg_job *job, bool backward) {
     return job->dtype == GURN_FLOAT32 && job->in.relaxation == GURN_HARD && job->in.noise.kind == GURN_NOISE_PHILOX &&
-           (!backward || job->in.tau <= GURN_FAST_TAU);
+           (!backward || (job->in.tau >= GURN_FAST_TAU_LEAST && job->in.tau <= GURN_FAST_TAU));
 }
 
 /* Rows that a CPU thread takes together: a tile. */

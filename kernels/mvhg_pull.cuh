@@ -117,8 +117,8 @@ GURN_DEVICE gurn_step_gradient gurn_race_pull(const gurn_mvhg_work &w, const gur
     sums.pd = scale_p * gurn_group_sum<LANES>(spd);
     sums.ppsi = scale_p * gurn_group_sum<LANES>(sppsi);
     if (FULL) {
-        sums.wa = scale_w * gurn_group_sum<LANES>(swa);
-        sums.wau = scale_w * gurn_group_sum<LANES>(swau);
+        sums.wa = scale_w * gurn_group_sum<LANES>(swa) * w.inv_tau;
+        sums.wau = scale_w * gurn_group_sum<LANES>(swau) * w.inv_tau;
     }
     if (EXACT && t.w && s.support.low < s.support.high) {
         gurn_group_sync<LANES>();

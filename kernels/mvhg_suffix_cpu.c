@@ -3,7 +3,7 @@
  * as the merged chain has (mvhg_cpu.c), then the gradient through the tables (suffix_adjoint_cpu.h).
  *
  * Tables: once a call where omega and n are the same for all rows, once a row otherwise, for as many rows of a tile at
- * a time as fit into GURN_SUFFIX_CACHE. Memory: those tables, which take O(C sqrt(n)) entries, a thread, or one of them
+ * a time as fit into GURN_SUFFIX_CACHE, and have the same urn (omega.h). Memory: those tables, which take O(C sqrt(n)) entries, a thread, or one of them
  * and one of gradients for every run of rows. Determinism: with shared tables rows are dealt into runs whose number
  * does not depend on the threads; gradients are summed in row order within a run, then over runs in order.
  */
@@ -107,7 +107,7 @@ static void thread_cut(const gurn_mvhg_job *job, const layout *l, char *p, threa
     t->scratch.suffix = &t->tile;
 }
 
-/* Fills the sets of some rows, at most a tile. */
+/* Fills the sets of some rows, at most a tile, of one urn, whose call `job` is. */
 static void sets_fill(const gurn_mvhg_job *job, const layout *l, int count, const int64_t *row, const thread_memory *t,
                       table_set *const *sets) {
     const gurn_plan_view *view = job->view;
@@ -144,7 +144,7 @@ static void tile_point(thread_memory *t, int r, const table_set *set, float *adj
 }
 
 /*
- * Tables of rows b .. b + rows - 1, rows <= l->rows. Where omega is shared, a row of the same n as the one before has
+ * Tables of rows b .. b + rows - 1, rows <= l->rows, of one urn. Where omega is shared, a row of the same n as the one before has
  * its tables.
  */
 static void tile_fill(const gurn_mvhg_job *job, const layout *l, int64_t b, int rows, thread_memory *t) {
@@ -169,13 +169,25 @@ static void tile_fill(const gurn_mvhg_job *job, const layout *l, int64_t b, int 
 /* The one table_set of a call, for all threads. */
 static void shared_fill(const gurn_mvhg_job *job, const layout *l, char *p, table_set *set) {
     thread_memory t = {0};
+    gurn_urn room;
     thread_cut(job, l, job->workspace, &t);
     set_cut(l, job->view->classes, p, set);
-    sets_fill(job, l, 1, (int64_t[]){0}, &t, &set);
+    sets_fill(gurn_urn_of(job, 0, &t.scratch, &room), l, 1, (int64_t[]){0}, &t, &set);
 }
 
 static char *shared_memory(const gurn_mvhg_job *job, const layout *l) {
     return (char *)job->workspace + (size_t)l->threads * l->thread_bytes;
+}
+
+/* The call as all rows see it, or as row b does and the rows behind it, of which *rows becomes the number. */
+static const gurn_mvhg_job *urn_at(const gurn_mvhg_job *job, const gurn_mvhg_job *shared, int64_t b, int *rows,
+                                   const thread_memory *t, gurn_urn *room) {
+    if (shared) return shared;
+    *rows = gurn_urn_rows(job, b, *rows);
+    return gurn_urn_of(job, b, &t->scratch, room);
+}
+static const gurn_mvhg_job *urn_shared(const gurn_mvhg_job *job, const thread_memory *t, gurn_urn *room) {
+    return job->in.log_omega_stride == 0 ? gurn_urn_of(job, 0, &t->scratch, room) : NULL;
 }
 
 void GURN_NAME(mvhg_suffix_forward)(const gurn_mvhg_job *job) {
@@ -186,15 +198,18 @@ void GURN_NAME(mvhg_suffix_forward)(const gurn_mvhg_job *job) {
 #pragma omp parallel num_threads(l.threads)
     {
         thread_memory t = {0};
+        gurn_urn room;
         thread_cut(job, &l, (char *)job->workspace + gurn_thread_index() * l.thread_bytes, &t);
+        const gurn_mvhg_job *shared = urn_shared(job, &t, &room);
         for (int r = 0; l.shared && r < GURN_TILE; r++) tile_point(&t, r, &one, NULL);
 #pragma omp for schedule(static)
         for (int64_t tile = 0; tile < tiles; tile++) {
             int64_t b = tile * GURN_TILE, end = b + GURN_TILE < job->in.rows ? b + GURN_TILE : job->in.rows;
-            for (; b < end; b += l.rows) {
-                int rows = end - b < l.rows ? (int)(end - b) : l.rows;
-                if (!l.shared) tile_fill(job, &l, b, rows, &t);
-                GURN_NAME(mvhg_fast_forward)(job, b, rows, &t.scratch);
+            for (int rows; b < end; b += rows) {
+                rows = end - b < l.rows ? (int)(end - b) : l.rows;
+                const gurn_mvhg_job *urn = urn_at(job, shared, b, &rows, &t, &room);
+                if (!l.shared) tile_fill(urn, &l, b, rows, &t);
+                GURN_NAME(mvhg_fast_forward)(urn, b, rows, &t.scratch);
             }
         }
     }
@@ -237,8 +252,7 @@ static void tile_backward(const gurn_mvhg_job *job, const layout *l, int64_t b, 
 
 /* Sums the runs in order, sends what reached the shared tables on to log omega, and writes the gradient. */
 static void runs_finish(const gurn_mvhg_job *job, const layout *l, const table_set *one, char *runs) {
-    const gurn_plan_view *view = job->view;
-    int32_t classes = view->classes;
+    int32_t classes = job->view->classes;
     size_t own_bytes = gurn_padded((size_t)classes * sizeof(double));
     double *sum = (double *)runs;
     for (int64_t run = 1; run < l->runs; run++) {
@@ -247,7 +261,9 @@ static void runs_finish(const gurn_mvhg_job *job, const layout *l, const table_s
     }
     if (l->shared && one->places[0].variance_left > 0.0) {
         thread_memory t = {0};
+        gurn_urn room;
         thread_cut(job, l, job->workspace, &t);
+        const gurn_plan_view *view = gurn_urn_of(job, 0, &t.scratch, &room)->view;
         float *adjoint = (float *)(shared_memory(job, l) + l->set_bytes);
         for (int64_t j = 0; j < l->capacity.entries; j++) {
             double total = 0.0;
@@ -272,7 +288,9 @@ void GURN_NAME(mvhg_suffix_backward)(const gurn_mvhg_job *job) {
 #pragma omp parallel num_threads(l.threads)
     {
         thread_memory t = {0};
+        gurn_urn room;
         thread_cut(job, &l, (char *)job->workspace + gurn_thread_index() * l.thread_bytes, &t);
+        const gurn_mvhg_job *shared = urn_shared(job, &t, &room);
         for (int r = 0; l.shared && r < GURN_TILE; r++) tile_point(&t, r, &one, NULL);
 #pragma omp for schedule(static)
         for (int64_t run = 0; run < runs; run++) {
@@ -286,10 +304,11 @@ void GURN_NAME(mvhg_suffix_backward)(const gurn_mvhg_job *job) {
             int64_t to = from + tiles / runs + (run < tiles % runs);
             for (int64_t tile = from; tile < to; tile++) {
                 int64_t b = tile * GURN_TILE, end = b + GURN_TILE < job->in.rows ? b + GURN_TILE : job->in.rows;
-                for (; b < end; b += l.rows) {
-                    int rows = end - b < l.rows ? (int)(end - b) : l.rows;
-                    if (!l.shared) tile_fill(job, &l, b, rows, &t);
-                    tile_backward(job, &l, b, rows, &t, sum);
+                for (int rows; b < end; b += rows) {
+                    rows = end - b < l.rows ? (int)(end - b) : l.rows;
+                    const gurn_mvhg_job *urn = urn_at(job, shared, b, &rows, &t, &room);
+                    if (!l.shared) tile_fill(urn, &l, b, rows, &t);
+                    tile_backward(urn, &l, b, rows, &t, sum);
                 }
             }
         }

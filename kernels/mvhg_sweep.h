@@ -188,8 +188,8 @@ GURN_FN gurn_step_sums gurn_sweep_pull(const gurn_sweep *s, const gurn_pull *g, 
         r.wpsiu = v_sum32(sum.wpsiu);
     }
     if (with_tau) {
-        r.wa = v_sum32(sum.wa);
-        r.wau = v_sum32(sum.wau);
+        r.wa = (double)v_sum32(sum.wa) * g->inv_tau;
+        r.wau = (double)v_sum32(sum.wau) * g->inv_tau;
     }
     if (with_log_p) {
         r.p = v_sum32(sum.p);

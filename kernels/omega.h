@@ -51,30 +51,32 @@ GURN_FN int64_t gurn_omega_balls(const gurn_step *steps, int32_t classes, const 
 }
 
 /*
- * The steps of a row's urn, out[classes], by place: those of the plan, but a class of omega 0 has no balls. Tables that hold for
- * other sizes are missing: `rest` where it is not of m_rest balls, `left` where it is not of m + m_rest. `own` stays, and is right
- * at its count 0. Returns the balls of the urn, m + m_rest of place 0.
+ * A step of the row's urn, from the plan's: without balls where omega is 0, with m_rest of them in later classes. The table of
+ * the rest is missing where it is not of m_rest balls. `own` stays, and is right at its count 0; `left` stays, as something
+ * that the urn's sums are smooth beside too, which is judged where it is used (suffix_nodes.h).
  */
+GURN_FN gurn_step gurn_omega_step(gurn_step step, int zero, int32_t m_rest) {
+    if (zero) {
+        step.m = 0;
+        step.log2_m = 0.0;
+    }
+    if (m_rest != step.m_rest) {
+        step.m_rest = m_rest;
+        step.log2_m_rest = m_rest > 0 ? s_log2_64((double)m_rest) : 0.0;
+        step.rest.fixed = NULL;
+        step.rest.wide = NULL;
+        step.rest.psi = NULL;
+    }
+    return step;
+}
+
+/* All of them, out[classes], by place. Returns the balls of the urn, m + m_rest of place 0. */
 GURN_FN int32_t gurn_omega_steps(const gurn_step *steps, int32_t classes, const int32_t *order, const void *log_omega,
                                  gurn_dtype dtype, int64_t at, gurn_step *out) {
     int32_t rest = 0;
     for (int32_t i = classes - 1; i >= 0; i--) {
-        gurn_step step = steps[i];
-        int32_t all = step.m + step.m_rest;
-        if (gurn_omega_is_zero(gurn_real(log_omega, dtype, at + order[i]))) {
-            step.m = 0;
-            step.log2_m = 0.0;
-        }
-        if (rest != step.m_rest) {
-            step.m_rest = rest;
-            step.log2_m_rest = rest > 0 ? s_log2_64((double)rest) : 0.0;
-            step.rest.fixed = NULL;
-            step.rest.wide = NULL;
-            step.rest.psi = NULL;
-        }
-        rest += step.m;
-        if (rest != all) step.left.fixed = NULL;
-        out[i] = step;
+        out[i] = gurn_omega_step(steps[i], gurn_omega_is_zero(gurn_real(log_omega, dtype, at + order[i])), rest);
+        rest += out[i].m;
     }
     return rest;
 }

@@ -94,9 +94,7 @@ GURN_FN uint32_t gurn_linear_exact(int64_t lambda, int64_t k) {
     return (uint32_t)(((uint64_t)k * (uint64_t)lambda + (1u << 23)) >> 24);
 }
 
-GURN_FN int32_t gurn_suffix_clamp(double x, int32_t low, int32_t high) {
-    return x <= (double)low ? low : x >= (double)high ? high : (int32_t)x;
-}
+GURN_FN int32_t gurn_suffix_clamp(double x, int32_t low, int32_t high) { return s_index_between(x, low, high); }
 
 /* A count near the mode of b_i; p = mean / m. */
 GURN_FN int32_t gurn_suffix_own_mode(const gurn_suffix *s, int32_t m) {

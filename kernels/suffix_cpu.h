@@ -23,7 +23,7 @@
 
 #include <string.h>
 
-#include "omega.h"
+#include "omega_cpu.h"
 #include "simd.h"
 #include "suffix_nodes.h"
 #include "tilt_cpu.h"
@@ -136,7 +136,7 @@ GURN_FN unsigned gurn_suffix_places(const gurn_plan_view *view, const int32_t *o
         lanes = GURN_TILT_ROWS
     };
     int32_t classes = view->classes, total = view->steps[0].m + view->steps[0].m_rest;
-    double n_lane[lanes], ell[lanes], largest[lanes], lane[5][lanes];
+    double n_lane[lanes], ell[lanes], lane[5][lanes];
     unsigned wanted = 0;
     for (int r = 0; r < lanes; r++) {
         bool certain = r < rows && (n[r] == 0 || n[r] == total);
@@ -145,12 +145,8 @@ GURN_FN unsigned gurn_suffix_places(const gurn_plan_view *view, const int32_t *o
         n_lane[r] = r < rows && !certain ? n[r] : 0.5 * total;
     }
     if (!wanted) return 0;
-    for (int r = 0; r < lanes; r++)
-        largest[r] = r < rows ? gurn_omega_largest(view->steps, classes, order, log_omega, dtype, at[r]) : largest[0];
     for (int32_t i = 0; i < classes; i++) work->m[order[i]] = view->steps[i].m;
-    for (int32_t c = 0; c < classes; c++)
-        for (int r = 0; r < lanes; r++)
-            work->a[c * lanes + r] = gurn_log2_omega(gurn_real(log_omega, dtype, at[r < rows ? r : 0] + c), largest[r]);
+    gurn_omega_rows(view->steps, classes, order, log_omega, dtype, rows, at, true, work->a);
     gurn_tilt_rows(work->a, work->m, n_lane, classes, total, ell, work->mean, work->q);
 
     /* q becomes the variance; running sums before each place, and from it on. */

@@ -144,9 +144,9 @@ typedef struct gurn_piece {
     double weight;
 } gurn_piece;
 GURN_FN gurn_piece gurn_piece_of(int32_t m_rest, double r) {
-    double left = floor(r), last = (double)m_rest - 1.0;
-    left = left < 0.0 ? 0.0 : left > last ? last : left;
-    gurn_piece p = {(int32_t)left, r - left};
+    gurn_piece p;
+    p.left = s_index_between(r, 0, m_rest - 1);
+    p.weight = r - (double)p.left;
     return p;
 }
 

@@ -156,16 +156,17 @@ static void panel_fold(const gurn_panel *p, const gurn_wide_work *w, double *out
 /* lambda and centre of every place. */
 static void find_tilt(const gurn_mvhg_job *job, int64_t b, int32_t n, gurn_wide_suffix *t, const gurn_wide_work *w) {
     const gurn_plan_view *view = job->view;
-    double total = 0.0;
-    for (int64_t c = 0; c < gurn_padded_classes(view->classes); c++) {
-        bool there = c < view->classes;
-        w->m[c] = there ? (double)(view->offset[c + 1] - view->offset[c] - 1) : 0.0;
-        w->a[c] = there
-                      ? gurn_law_log2_omega(gurn_real(job->in.log_omega, job->dtype, b * job->in.log_omega_stride + c))
-                      : 0.0;
-        total += w->m[c];
+    int64_t at = b * job->in.log_omega_stride;
+    double total = (double)view->steps[0].m + view->steps[0].m_rest;
+    double largest = gurn_omega_largest(view->steps, view->classes, job->in.order, job->in.log_omega, job->dtype, at);
+    for (int64_t c = view->classes; c < gurn_padded_classes(view->classes); c++) w->m[c] = w->a[c] = 0.0;
+    for (int32_t i = 0; i < view->classes; i++) {
+        int32_t c = job->in.order[i];
+        w->m[c] = view->steps[i].m;
+        w->a[c] = gurn_log2_omega(gurn_real(job->in.log_omega, job->dtype, at + c), largest);
+        t->lambda[i] = 0.0;
+        t->centre[i] = 0;
     }
-    for (int32_t i = 0; i < view->classes; i++) t->lambda[i] = 0.0, t->centre[i] = 0;
     if (total == 0.0) return; /* no step has anything to draw */
     gurn_tilt tilt = gurn_tilt_solve(w->a, w->m, w->p, w->q, view->classes, gurn_wide_drawn(n, total), total,
                                      gurn_tilt_range_of(w->a, w->m, view->classes, total));

@@ -35,15 +35,15 @@ typedef struct gurn_wide_adjoint {
     int32_t *first, *last;
 } gurn_wide_adjoint;
 
-/* Bytes of each, laid out at p when it is not NULL. */
+/* Bytes of each, laid out at p when it is not NULL; job: the call, with the plan's sizes. */
 size_t GURN_NAME(wide_tables)(const gurn_mvhg_job *job, char *p, gurn_wide_suffix *tables);
 size_t GURN_NAME(wide_work)(const gurn_mvhg_job *job, bool backward, char *p, gurn_wide_work *work);
 size_t GURN_NAME(wide_adjoint)(const gurn_mvhg_job *job, char *p, gurn_wide_adjoint *adjoint); /* and sets it to 0 */
 
-/* Builds the tables of row b's omega, for n balls. */
+/* Builds the tables of row b's omega, for n balls; job: with the row's urn (omega.h). */
 void GURN_NAME(wide_build)(const gurn_mvhg_job *job, int64_t b, int32_t n, gurn_wide_suffix *tables,
                            const gurn_wide_work *work);
-/* Adds to log_omega[C], by class, what the adjoint sends there, and sets the adjoint back to 0. */
+/* Adds to log_omega[C], by class, what the adjoint sends there, and sets the adjoint back to 0; job: as wide_build had it. */
 void GURN_NAME(wide_sweep)(const gurn_mvhg_job *job, const gurn_wide_suffix *tables, gurn_wide_adjoint *adjoint,
                            const gurn_wide_work *work, double *log_omega);
 
