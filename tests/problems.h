@@ -33,6 +33,13 @@ std::vector<double> random_gumbel(const Problem &problem, uint64_t seed);
  */
 oracle::ErrorModel error_model(gurn_dtype dtype, const oracle::Urn &urn);
 
+/*
+ * Judges gradients by the oracle, row by row, within what error_model allows to first order and as much again for what is beyond it;
+ * a shared gradient is the sum over rows.
+ */
+void expect_oracle_gradient(const Problem &problem, gurn_dtype dtype, const std::vector<double> &x,
+                            const Incoming &incoming, const Gradient &gradient);
+
 /* Parts of what is laid out row after row. */
 std::vector<double> slice(const std::vector<double> &v, int64_t b, int64_t width);
 

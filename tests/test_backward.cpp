@@ -13,40 +13,12 @@ class BackwardTest : public OnTarget {
 protected:
     void agrees(Chain chain, bool soft);
     void is_the_derivative(Chain chain);
-    /* Judges gradients by the oracle, row by row; a shared gradient is the sum over rows. */
-    void expect_gradient(const Problem &p, const std::vector<double> &x, const Incoming &incoming, const Gradient &g);
+    void expect_gradient(const Problem &p, const std::vector<double> &x, const Incoming &incoming, const Gradient &g) {
+        expect_oracle_gradient(p, dtype(), x, incoming, g);
+    }
 };
 
 }  // namespace
-
-void BackwardTest::expect_gradient(const Problem &p, const std::vector<double> &x, const Incoming &incoming,
-                                   const Gradient &g) {
-    const oracle::Urn urn = p.urn_of_call();
-    const int C = urn.classes();
-    const oracle::ErrorModel model = error_model(dtype(), urn);
-    std::vector<double> sum(C, 0), limit(C, 0);
-    for (int64_t b = 0; b < p.rows; b++) {
-        const oracle::Row row = p.row(b, dtype());
-        const oracle::Upstream up = incoming.row(urn, b, dtype());
-        const std::vector<double> x_row = slice(x, b, C);
-        const oracle::Gradients want = oracle::backward(urn, row, x_row, up);
-        const oracle::Gradients bounds = oracle::backward_bounds(urn, row, x_row, up, model);
-        /* Twice the first-order bound, and what rounding the result leaves; sums over rows add both. */
-        if (!p.shared()) sum.assign(C, 0), limit.assign(C, 0);
-        for (int c = 0; c < C; c++) {
-            sum[c] += want.log_omega[c];
-            limit[c] += 2 * bounds.log_omega[c] + 8 * epsilon() * (1 + std::fabs(want.log_omega[c]));
-            if (p.shared() && b + 1 < p.rows) continue;
-            const double got = g.log_omega[p.shared() ? c : b * C + c];
-            ASSERT_TRUE(std::fabs(got - sum[c]) <= limit[c])
-                << got << " for " << sum[c] << " within " << limit[c] << ", row " << b << " class " << c;
-        }
-        if (g.tau.empty()) continue;
-        const double tau_limit = 2 * bounds.tau + 8 * epsilon() * (1 + std::fabs(want.tau));
-        ASSERT_TRUE(std::fabs(g.tau[b] - want.tau) <= tau_limit)
-            << g.tau[b] << " for " << want.tau << " within " << tau_limit << ", row " << b << " tau";
-    }
-}
 
 void BackwardTest::agrees(Chain chain, bool soft) {
     if (!samples(chain)) GTEST_SKIP() << "this chain is not in this build";
