@@ -29,8 +29,13 @@
 #include "moments.h"
 #include "tilt.cuh"
 
-#define GURN_LAW_WARPS 8             /* most warps in a team */
-#define GURN_LAW_TEAMS 2048          /* most warps in a grid: several for each multiprocessor of any GPU */
+#define GURN_LAW_WARPS 8 /* most warps in a team */
+/* Most warps in a grid: several for each multiprocessor of any GPU. In emulation few, so that teams take several runs of rows. */
+#ifdef GURN_CUDA_EMULATED
+#define GURN_LAW_TEAMS 16
+#else
+#define GURN_LAW_TEAMS 2048
+#endif
 #define GURN_LAW_BYTES (256ll << 20) /* workspace of a grid, unless a single team needs more */
 #define NODES GURN_CONTOUR_NODES
 

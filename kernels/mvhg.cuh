@@ -13,6 +13,19 @@
 #define GURN_WIDE 256  /* threads of a block that works on one row */
 #define GURN_THREADS(lanes) ((lanes) > GURN_BLOCK ? (lanes) : GURN_BLOCK)
 
+/*
+ * Rooms of the workspace for tables that rows have of their own (mvhg_exact.cu, mvhg_suffix.cu, plain.cu): so many warps at most,
+ * and so much memory, go on to further rows. In emulation few, so that tests with few rows have warps that take a second one.
+ */
+#ifdef GURN_CUDA_EMULATED
+#define GURN_ROOMS 8
+#define GURN_PLAIN_ROOMS 8
+#else
+#define GURN_ROOMS 4096
+#define GURN_PLAIN_ROOMS 2048
+#endif
+#define GURN_ROOM_BYTES ((int64_t)256 << 20)
+
 typedef struct gurn_mvhg_work {
     gurn_plan_view view;
     const int32_t *order;  /* [C] */

@@ -12,9 +12,6 @@
  */
 #include "suffix_wide.cuh"
 
-#define GURN_ROOM_BYTES ((size_t)256 << 20)
-#define GURN_ROOMS 4096
-
 typedef struct gurn_exact_work {
     gurn_mvhg_work w;
     gurn_wide_sizes shared, own; /* of the room that all share, which comes first; of each warp's */
@@ -133,7 +130,7 @@ static gurn_exact_work exact_work(const gurn_mvhg_job *job, bool backward) {
 int64_t gurn_cuda_exact_groups(const gurn_mvhg_job *job, bool backward) {
     gurn_exact_work e = exact_work(job, backward);
     if (e.own_bytes == 0) return job->in.rows < INT32_MAX ? job->in.rows : INT32_MAX;
-    int64_t fit = (int64_t)(GURN_ROOM_BYTES / e.own_bytes),
+    int64_t fit = GURN_ROOM_BYTES / (int64_t)e.own_bytes,
             groups = job->in.rows < GURN_ROOMS ? job->in.rows : GURN_ROOMS;
     return groups < fit ? groups : fit > 1 ? fit : 1;
 }

@@ -13,8 +13,6 @@
 #include "mvhg_race.cuh"
 #include "mvhg_suffix.cuh"
 
-#define GURN_ROOM_BYTES ((size_t)256 << 20)
-#define GURN_ROOMS 4096
 #define WARPS (GURN_BLOCK / GURN_WARP)
 
 typedef struct gurn_suffix_work {
@@ -216,7 +214,7 @@ static gurn_suffix_work suffix_work(const gurn_mvhg_job *job, bool backward) {
     e.own_bytes = gurn_suffix_room_cut(e.own, NULL, NULL);
     int64_t blocks = gurn_blocks_of(job->in.rows, WARPS), most = GURN_ROOMS / WARPS;
     if (e.own_bytes) {
-        int64_t fit = (int64_t)(GURN_ROOM_BYTES / (WARPS * e.own_bytes));
+        int64_t fit = GURN_ROOM_BYTES / (int64_t)(WARPS * e.own_bytes);
         most = fit < 1 ? 1 : fit < most ? fit : most;
     }
     e.warps = (blocks < most ? blocks : most) * WARPS;

@@ -20,9 +20,7 @@
 #include "plain_chain.h"
 #include "suffix.cuh"
 
-#define PLAIN_WARPS 4                    /* rows of a block that makes tables for each of its rows */
-#define PLAIN_SETS 2048                  /* rows that are worked on at a time with tables of their own, at most */
-#define PLAIN_BYTES ((int64_t)256 << 20) /* and what all their tables may take, unless one set takes more */
+#define PLAIN_WARPS 4 /* rows of a block that makes tables for each of its rows */
 
 typedef enum plain_made {
     PLAIN_NOTHING,
@@ -315,8 +313,8 @@ static size_t lay_out(const gurn_plain_job *job, plain_work *w) {
         return at + gurn_plain_cut(&w->tables, w->shape, here);
     }
     w->set_bytes = w->step_bytes + (int64_t)gurn_plain_cut(&w->tables, w->shape, NULL);
-    w->set_count = PLAIN_BYTES / w->set_bytes;
-    if (w->set_count > PLAIN_SETS) w->set_count = PLAIN_SETS;
+    w->set_count = GURN_ROOM_BYTES / w->set_bytes;
+    if (w->set_count > GURN_PLAIN_ROOMS) w->set_count = GURN_PLAIN_ROOMS;
     if (w->set_count > rows) w->set_count = rows;
     if (w->set_count < 1) w->set_count = 1;
     w->sets = p ? p + at : NULL;

@@ -190,6 +190,72 @@ TEST_P(Determinism, SharedAndRepeatedLogOmega) {
     }
 }
 
+/*
+ * Tables that one row leaves to the next: of rows whose n changes, or does not, from each to the next of its thread, tile or warp,
+ * every one has what it has alone, to the bit; and the gradient to a shared omega is the sum of theirs.
+ */
+TEST_P(Determinism, RowsThatChangeN) {
+    const int64_t rows = emulated() ? 19 : 37; /* more than twice what a GPU has rooms for in emulation */
+    struct Pattern {
+        const char *name;
+        int (*n)(int64_t b);
+    };
+    const Pattern patterns[] = {{"all alike", [](int64_t) { return 11; }},
+                                {"every row", [](int64_t b) { return b % 2 ? 11 : 17; }},
+                                {"every eighth", [](int64_t b) { return b / 8 % 2 ? 11 : 6; }},
+                                {"every third", [](int64_t b) { return b / 3 % 2 ? 20 : 7; }},
+                                {"none, some, all", [](int64_t b) { return b % 3 == 0   ? 0
+                                                                           : b % 3 == 1 ? 9
+                                                                                        : 30; }},
+                                {"each its own", [](int64_t b) { return static_cast<int>(b * 7 % 31); }}};
+    for (const oracle::Chain chain : chains())
+        for (const Pattern &pattern : patterns)
+            for (const bool soft : {false, true})
+                for (const bool shared : {true, false}) {
+                    if (emulated() && (chain == oracle::Chain::merged || soft) && !shared) continue;
+                    SCOPED_TRACE(testing::Message()
+                                 << pattern.name << (soft ? ", soft" : ", hard") << (shared ? ", omega shared" : "")
+                                 << (chain == oracle::Chain::exact ? ", exact" : ", merged"));
+                    Problem p;
+                    p.urn.m = {8, 12, 10};
+                    p.urn.chain = chain;
+                    p.rows = rows;
+                    p.soft = soft;
+                    p.log_omega = Random(6).uniforms(shared ? 3 : 3 * rows, -1, 1);
+                    for (int64_t b = 0; b < rows; b++) p.n_rows.push_back(pattern.n(b));
+                    const Answer a = forward(p);
+                    const Incoming incoming = random_incoming(p, 7);
+                    const Gradient g = backward(p, a.x, incoming);
+                    const bool summed = shared && !(emulated() && soft);
+                    std::vector<double> sum(3, 0.0), size(3, 0.0);
+                    for (int64_t b = 0; b < rows; b++) {
+                        if (emulated() && !summed && b % 4 != 1) continue;
+                        Problem one = rows_of(p, b, 1);
+                        one.offset += static_cast<uint64_t>(b);
+                        const int64_t W = p.urn.width();
+                        const Answer its = {slice(a.x, b, 3), slice(a.y, b, W), slice(a.mask, b, W),
+                                            slice(a.log_p, b, 1)};
+                        EXPECT_TRUE(forward(one) == its) << "row " << b;
+                        const Gradient alone = backward(one, its.x,
+                                                        {slice(incoming.x, b, 3), slice(incoming.y, b, W),
+                                                         slice(incoming.mask, b, W), slice(incoming.log_p, b, 1)});
+                        EXPECT_TRUE(same_bits(slice(g.tau, b, 1), alone.tau)) << "row " << b;
+                        if (!shared) {
+                            EXPECT_TRUE(same_bits(slice(g.log_omega, b, 3), alone.log_omega)) << "row " << b;
+                        }
+                        for (int c = 0; c < 3; c++) {
+                            sum[c] += alone.log_omega[c];
+                            size[c] += std::fabs(alone.log_omega[c]);
+                        }
+                    }
+                    /* Each row's was rounded; the sweep through tables, once for rows alike, is in float there. */
+                    for (int c = 0; summed && c < 3; c++)
+                        EXPECT_TRUE(std::fabs(g.log_omega[c] - sum[c]) <=
+                                    64 * epsilon() * (1 + size[c]) * std::sqrt(rows))
+                            << g.log_omega[c] << " for " << sum[c] << " class " << c;
+                }
+}
+
 /* A stride beyond C skips what lies between. */
 TEST_P(Determinism, WideStride) {
     Problem p;

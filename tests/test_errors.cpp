@@ -147,6 +147,58 @@ TEST_P(Errors, OrderOfTheCall) {
                            backward);
 }
 
+/*
+ * Of 140 000 classes: the one that occurs twice, or is missing, may be any of them, also where class numbers are counted in
+ * windows of 2^17. (All are empty: an order is judged before anything is drawn.)
+ */
+TEST_P(Errors, OrdersOfManyClasses) {
+    const int C = 140000, window = 1 << 17;
+    const std::vector<int32_t> m(C, 0);
+    gurn_plan_options options = GURN_PLAN_OPTIONS_INIT;
+    options.dtype = dtype();
+    gurn_plan *made = nullptr;
+    ASSERT_EQ(gurn_plan_create(context(), C, m.data(), 0, &options, &made), GURN_SUCCESS);
+    const Plan plan(made);
+    std::vector<int32_t> order(C);
+    for (int c = 0; c < C; c++) order[c] = (c + 77777) % C;
+    const RealArray log_omega(device(), dtype(), std::vector<double>(C, 0.0)), x(device(), dtype(), C);
+    gurn_mvhg_inputs in = GURN_MVHG_INPUTS_INIT;
+    in.rows = 1;
+    in.log_omega = log_omega.data();
+    in.order = order.data();
+    gurn_mvhg_outputs out = GURN_MVHG_OUTPUTS_INIT;
+    out.x = x.data();
+    size_t bytes = 0;
+    ASSERT_EQ(gurn_mvhg_workspace(context(), plan.get(), &in, &bytes, nullptr), GURN_SUCCESS);
+    const DeviceBytes workspace(device(), bytes);
+    const auto run = [&] { return gurn_mvhg_forward(context(), plan.get(), &in, &out, workspace.data(), bytes); };
+    for (const int missing : {0, 1, window - 1, window, window + 1, C - 2, C - 1})
+        for (const int twice : {2, window - 2, window + 2, C - 3, missing ^ 1}) {
+            std::vector<int32_t> wrong = order;
+            for (int32_t &c : wrong)
+                if (c == missing) c = twice;
+            in.order = wrong.data();
+            EXPECT_EQ(run(), GURN_INVALID_ORDER) << twice << " instead of " << missing;
+            EXPECT_NE(std::string(gurn_context_message(context())).find(std::to_string(twice)), std::string::npos)
+                << gurn_context_message(context());
+            options.order = wrong.data();
+            EXPECT_EQ(gurn_plan_create(context(), C, m.data(), 0, &options, &made), GURN_INVALID_ORDER)
+                << twice << " instead of " << missing;
+        }
+    for (const int outside : {-1, C, INT32_MAX, INT32_MIN}) {
+        std::vector<int32_t> wrong = order;
+        wrong[C - 5] = outside;
+        in.order = wrong.data();
+        EXPECT_EQ(run(), GURN_INVALID_ORDER) << outside;
+    }
+    device_synchronize(device());
+    EXPECT_TRUE(x.bytes().untouched() && workspace.untouched());
+    in.order = order.data();
+    EXPECT_EQ(run(), GURN_SUCCESS) << gurn_context_message(context());
+    device_synchronize(device());
+    EXPECT_EQ(x.values(), std::vector<double>(C, 0.0));
+}
+
 /* ------------------------------------------------------------------------------------------ what only the data shows --- */
 
 namespace {

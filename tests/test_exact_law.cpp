@@ -294,6 +294,35 @@ TEST_P(ExactLaw, MergedChainLogProbability) {
     }
 }
 
+/*
+ * Urns of thousands of balls, of whose supports only a part is summed: float64 to 1e-11 of log p, and of the 1 that it stands
+ * beside in a likelihood.
+ */
+TEST_P(ExactLaw, MergedChainLogProbabilityOfWideUrns) {
+    const Small urns[] = {{{2000, 2000, 2000}, 3000, {0.25, -0.5, 0.125}},
+                          {{3000, 0, 4000, 1000}, 2500, {2, 1, -1, 0.5}},
+                          {{4000, 5}, 3999, {0.5, 6}}};
+    for (const Small &urn : urns) {
+        SCOPED_TRACE(testing::PrintToString(urn.m) + " n " + std::to_string(urn.n));
+        Problem p = problem_of(urn, oracle::Chain::merged);
+        p.rows = 12;
+        p.seed = 17;
+        std::vector<double> x = forward(p, kX).x; /* likely counts, and some that are not */
+        const size_t C = urn.m.size();
+        for (size_t b = 0; b < 12; b += 3) {
+            const double moved = std::min({x[b * C], urn.m[C - 1] - x[b * C + C - 1], 30.0 * static_cast<double>(b)});
+            x[b * C] -= moved;
+            x[b * C + C - 1] += moved;
+        }
+        const std::vector<double> got = law(p).log_prob(x);
+        for (size_t b = 0; b < 12; b++) {
+            const std::vector<int> counts(x.begin() + b * C, x.begin() + (b + 1) * C);
+            const double want = oracle::log_prob(p.urn, urn.log_omega, urn.n, counts);
+            EXPECT_NEARBY(got[b], want, (float32() ? 0x1p-23 : 1e-11) * (1 + std::fabs(want))) << "row " << b;
+        }
+    }
+}
+
 TEST_P(ExactLaw, ChainsAgreeForTwoClassesAndForEqualOmega) {
     const Small urns[] = {{{20, 15}, 12, {1.25, -0.5}}, {{6, 4, 9}, 11, {0.75, 0.75, 0.75}}};
     for (const Small &urn : urns) {
@@ -326,6 +355,8 @@ double difference(std::vector<double> v, size_t i, double h, const F &f) {
 std::vector<Small> gradient_urns() {
     return {{{3, 5, 4}, 5, {0.5, -0.7, 0.2}},
             {{2, 0, 3, 1}, 3, {0.1, 5, -1, 2}},
+            {{4, 5, 0, 3}, 6, {0.3, -0.4, 2, 0.8}},             /* without balls at place 1 of the order below, */
+            {{3, 4, 5, 0, 0, 6}, 9, {0.3, 1, -0.4, 2, 3, 0.8}}, /* and at places 2 and 3 */
             {{40, 30, 20, 25}, 60, {1.5, 0, -1, 0.3}},
             {{20, 15}, 12, {1.25, -0.5}}};
 }
@@ -449,6 +480,24 @@ TEST_P(ExactLaw, ModeIsTheMostProbable) {
     EXPECT_EQ(law(tie).mode(), (std::vector<int32_t>{3, 3, 2, 2}));
 }
 
+/* More classes than a warp has lanes: ties go on from one 32 to the next, and end anywhere among them. */
+TEST_P(ExactLaw, ModeTiesOverManyClasses) {
+    const int C = 100;
+    for (const int more : {0, 1, 31, 32, 33, 63, 64, 65, 97}) {
+        Problem p;
+        p.urn.m.assign(C, 5);
+        p.urn.m[40] = p.urn.m[41] = 0; /* have none to give */
+        p.urn.chain = oracle::Chain::exact;
+        p.log_omega.assign(C, 0.75);
+        p.n = 2 * (C - 2) + more;
+        std::vector<int32_t> want(C, 2);
+        want[40] = want[41] = 0;
+        for (int c = 0, left = more; left > 0; c++)
+            if (p.urn.m[c] > 0) want[c]++, left--;
+        EXPECT_EQ(law(p).mode(), want) << more;
+    }
+}
+
 TEST_P(ExactLaw, RowsAreIndependentAndSharedGradientsAreSums) {
     Random random(9);
     const int64_t B = 70; /* more than the 64 runs that gradients are summed in */
@@ -502,6 +551,40 @@ TEST_P(ExactLaw, NoRowsIsNoWorkAndAGradientSummedOverNoneIsZero) {
     EXPECT_EQ(l.moments_backward({}), zero);
     EXPECT_EQ(l.kl_backward(p.log_omega, {}).log_omega, zero);
     EXPECT_EQ(l.kl_backward(p.log_omega, {}).other, zero);
+}
+
+/* The other law's log omega are looked at in every row, as the first's are. */
+TEST_P(ExactLaw, NanInOneRowOfTheOther) {
+    Problem p = problem_of(small_urns()[1]);
+    p.rows = 4;
+    std::vector<double> other;
+    for (int b = 0; b < 4; b++) other.insert(other.end(), {0.1, 0.2 * b, -0.3});
+    const std::vector<double> fine = law(p).kl(other);
+    for (const double bad : {double(NAN), double(INFINITY)})
+        for (size_t row = 0; row < 4; row++)
+            for (size_t c = 0; c < 3; c++) {
+                std::vector<double> spoiled = other;
+                spoiled[3 * row + c] = bad;
+                Law l = law(p);
+                const RealArray there(device(), dtype(), spoiled), kl(device(), dtype(), 4);
+                size_t bytes = 0;
+                ASSERT_EQ(gurn_mvhg_law_workspace(context(), l.plan(), &l.in, GURN_LAW_KL, &bytes), GURN_SUCCESS);
+                const DeviceBytes w(device(), bytes);
+                const gurn_status status =
+                    gurn_mvhg_kl(context(), l.plan(), &l.in, there.data(), 3, kl.data(), w.data(), bytes);
+                device_synchronize(device());
+                if (device() == GURN_DEVICE_CPU) {
+                    EXPECT_EQ(status, GURN_INVALID_LOG_OMEGA);
+                    const std::string named = "other[" + std::to_string(row) + "][" + std::to_string(c) + "]";
+                    EXPECT_NE(std::string(gurn_context_message(context())).find(named), std::string::npos)
+                        << gurn_context_message(context());
+                    EXPECT_TRUE(kl.bytes().untouched());
+                } else {
+                    ASSERT_EQ(status, GURN_SUCCESS);
+                    const std::vector<double> got = kl.values();
+                    for (size_t b = 0; b < 4; b++) EXPECT_TRUE(b == row ? std::isnan(got[b]) : got[b] == fine[b]) << b;
+                }
+            }
 }
 
 TEST_P(ExactLaw, NothingDependsOnThreads) {

@@ -369,6 +369,34 @@ TEST_P(PlainDraws, LayoutAndSplit) {
         }
 }
 
+/* Tables that one row leaves to the next: every row is drawn as alone, whether its n is that of the row before or not. */
+TEST_P(PlainDraws, RowsThatChangeN) {
+    for (const oracle::Chain chain : {oracle::Chain::exact, oracle::Chain::merged})
+        for (const bool shared : {true, false})
+            for (int pattern = 0; pattern < 5; pattern++) {
+                Problem p = urn_of({20, 30, 25}, {1, 0, 2}, 75, {0.5, -0.5, 0.25}, chain);
+                p.rows = 45;
+                for (int64_t b = 0; b < p.rows; b++)
+                    p.n_rows.push_back(pattern == 0   ? 23
+                                       : pattern == 1 ? (b % 2 ? 23 : 31)
+                                       : pattern == 2 ? (b / 8 % 2 ? 9 : 40)
+                                       : pattern == 3 ? static_cast<int>(b % 3 * 75 / 2)
+                                                      : static_cast<int>(b * 7 % 76));
+                if (!shared) p.log_omega = Random(13).uniforms(p.rows * 3, -1, 1);
+                const std::vector<int32_t> whole = draw(p);
+                for (int64_t b = 0; b < p.rows; b += emulated() ? 7 : 1) {
+                    Problem one = p;
+                    one.rows = 1;
+                    one.row0 = static_cast<uint64_t>(b);
+                    one.n = p.n_rows[b];
+                    one.n_rows.clear();
+                    if (!shared) one.log_omega.assign(p.log_omega.begin() + 3 * b, p.log_omega.begin() + 3 * (b + 1));
+                    EXPECT_EQ(draw(one), std::vector<int32_t>(whole.begin() + 3 * b, whole.begin() + 3 * (b + 1)))
+                        << "row " << b << " pattern " << pattern << (shared ? " shared" : "");
+                }
+            }
+}
+
 TEST_P(PlainDraws, NumberOfThreads) {
     if (device() != GURN_DEVICE_CPU) GTEST_SKIP() << "threads are the CPU's";
     for (int threads : {1, 3, 5}) {

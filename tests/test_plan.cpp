@@ -1,9 +1,11 @@
 /* Contexts, plans and structures that carry their size. */
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 
 #include "call.h"
+#include "kernels/plan.h"
 
 using namespace gurn_test;
 
@@ -48,6 +50,7 @@ TEST_P(Plans, WrongArguments) {
     expect_refused(create(GURN_MAX_CLASSES + 1, {3}, 3, &good), GURN_INVALID_CLASSES, "classes");
     expect_refused(create(2, {3, -1}, 2, &good), GURN_INVALID_M, "m[1]");
     expect_refused(create(2, {GURN_MAX_BALLS, 1}, 2, &good), GURN_INVALID_M, "m");
+    if (float32()) expect_refused(create(2, {1, GURN_MAX_FLOAT32_M + 1}, 2, &good), GURN_INVALID_M, "m[1]");
     expect_refused(create(3, {INT32_MAX, INT32_MAX, 2}, 2, &good), GURN_INVALID_M, "m");
     expect_refused(create(2, {3, 4}, -1, &good), GURN_INVALID_N, "n_max");
     expect_refused(create(2, {3, 4}, 8, &good), GURN_INVALID_N, "n_max");
@@ -67,6 +70,15 @@ TEST_P(Plans, WrongArguments) {
     expect_refused(with([](gurn_plan_options &o) { o.order = beyond; }), GURN_INVALID_ORDER, "order");
     EXPECT_EQ(with([](gurn_plan_options &o) { o.order = fine; }), GURN_SUCCESS);
     EXPECT_EQ(with([](gurn_plan_options &) {}), GURN_SUCCESS);
+}
+
+/* The largest class of a float32 plan, one more in a float64 plan, and as many balls as there may be in all. */
+TEST_P(Plans, LargestSizes) {
+    if (emulated() || !chosen()) GTEST_SKIP() << "one target is enough for tables of 10^7 entries";
+    const gurn_plan_options exact = {sizeof exact, dtype(), GURN_CHAIN_EXACT, nullptr};
+    const int32_t most = GURN_MAX_FLOAT32_M + (float32() ? 0 : 1), rest = GURN_MAX_BALLS - 3 * most;
+    EXPECT_EQ(create(4, {most, most, most, rest}, 1, &exact), GURN_SUCCESS) << gurn_context_message(context());
+    expect_refused(create(5, {most, most, most, rest, 1}, 1, &exact), GURN_INVALID_M, "m[4]");
 }
 
 TEST_P(Plans, Shape) {
@@ -166,6 +178,144 @@ TEST_P(Plans, APlanOutlivesItsContextAndServesOthers) {
 }
 
 ON_ALL_TARGETS(Plans);
+
+/* ------------------------------------------------------------------------------------------------------------ tables --- */
+
+namespace {
+
+/* A plan's tables, as plan.h says what they are. */
+struct Tables {
+    Tables(std::vector<int32_t> m, std::vector<int32_t> order, bool merged, int32_t n_max, size_t psi_size) {
+        const int32_t C = static_cast<int32_t>(m.size());
+        size_t bytes = 0, filled = 0;
+        EXPECT_EQ(gurn_plan_fill(C, m.data(), order.data(), merged, n_max, psi_size, nullptr, &bytes, nullptr), 0);
+        storage.reset(std::aligned_alloc(64, bytes));
+        EXPECT_EQ(gurn_plan_fill(C, m.data(), order.data(), merged, n_max, psi_size, storage.get(), &filled, &view), 0);
+        EXPECT_EQ(bytes, filled);
+    }
+    struct Free {
+        void operator()(void *p) const { std::free(p); }
+    };
+    std::unique_ptr<void, Free> storage;
+    gurn_plan_view view{};
+};
+
+/* -log2 C(m, k) */
+long double minus_log2_binomial(int m, int k) {
+    return (lgammal(k + 1.0L) + lgammal(m - k + 1.0L) - lgammal(m + 1.0L)) / logl(2.0L);
+}
+
+/* The same number of 2^-23 bit, modulo 2^32, but for rounding to the nearest: 1/2, and T's own error. */
+bool same_fixed(int32_t fixed, long double bits) {
+    const long double off = static_cast<long double>(fixed) * 0x1p-23L - bits;
+    return fabsl(off - 512 * roundl(off / 512)) <= 0x1.01p-24L;
+}
+
+void expect_table(const gurn_table &t, int m, size_t psi_size) {
+    SCOPED_TRACE(m);
+    ASSERT_EQ(t.m, m);
+    const long double middle = minus_log2_binomial(m, m / 2);
+    for (int k = 0; k <= m; k++) {
+        const long double want = minus_log2_binomial(m, k) - middle;
+        ASSERT_TRUE(fabsl(t.wide[k] - want) <= 1e-14L * (1 + fabsl(want))) << "count " << k;
+        ASSERT_TRUE(same_fixed(t.fixed[k], want)) << "count " << k;
+        /* digamma(k + 1) - digamma(m - k + 1): by 1/j between the two */
+        long double psi = 0;
+        for (int j = std::min(k, m - k) + 1; j <= std::max(k, m - k); j++)
+            psi += (k > m - k ? 1 : -1) / static_cast<long double>(j);
+        const long double got =
+            psi_size == 4 ? static_cast<const float *>(t.psi)[k] : static_cast<const double *>(t.psi)[k];
+        ASSERT_TRUE(fabsl(got - psi) <= (psi_size == 4 ? 0x1p-23L : 1e-14L) * (1 + fabsl(psi))) << "count " << k;
+    }
+}
+
+}  // namespace
+
+TEST(PlanTables, AreLogBinomials) {
+    const std::vector<int32_t> m = {40, 0, 1, 7, 300, 2}, order = {4, 1, 0, 5, 3, 2};
+    for (const size_t psi_size : {sizeof(float), sizeof(double)})
+        for (const bool merged : {true, false}) {
+            const Tables tables(m, order, merged, 100, psi_size);
+            int rest = 0;
+            for (int i = 5; i >= 0; i--) {
+                const gurn_step &step = tables.view.steps[i];
+                EXPECT_EQ(tables.view.order[i], order[i]);
+                EXPECT_EQ(step.m, m[order[i]]);
+                EXPECT_EQ(step.m_rest, rest);
+                EXPECT_TRUE(std::fabs(step.log2_m - (step.m ? std::log2(step.m) : 0)) <= 1e-15 * 9);
+                EXPECT_TRUE(std::fabs(step.log2_m_rest - (rest ? std::log2(rest) : 0)) <= 1e-15 * 9);
+                expect_table(step.own, step.m, psi_size);
+                if (merged)
+                    expect_table(step.rest, rest, psi_size);
+                else
+                    EXPECT_TRUE(!step.rest.fixed && !step.rest.wide && !step.rest.psi);
+                rest += step.m;
+            }
+            for (int c = 0, offset = 0; c <= 6; offset += c < 6 ? m[c] + 1 : 0, c++)
+                EXPECT_EQ(tables.view.offset[c], offset);
+        }
+}
+
+/*
+ * What this and all later classes have together, at places between the first and the last that have balls: r from 0 to one more
+ * than can be left to draw, or all there is, laid out downwards.
+ */
+TEST(PlanTables, WhatIsLeft) {
+    const std::vector<int32_t> m = {40, 0, 30, 7, 0, 50}, order = {3, 0, 1, 5, 2, 4};
+    const bool has[6] = {false, true, false, true, false, false}; /* at place 4 class 2 alone is left */
+    for (const int32_t n_max : {0, 1, 78, 79, 80, 81, 100, 119, 120, 121, 127}) {
+        SCOPED_TRACE(n_max);
+        const Tables tables(m, order, false, n_max, sizeof(float));
+        for (int i = 0; i < 6; i++) {
+            const gurn_step &step = tables.view.steps[i];
+            ASSERT_EQ(step.left.fixed != nullptr, has[i]) << "place " << i;
+            if (!has[i]) continue;
+            const int all = step.m + step.m_rest;
+            ASSERT_EQ(step.left.top, std::min(all, n_max + 1)) << "place " << i;
+            for (int64_t j = 0; j <= step.left.top; j++) {
+                const int r = static_cast<int>(step.left.top - j);
+                const long double want = minus_log2_binomial(all, r) - minus_log2_binomial(all, 0);
+                ASSERT_TRUE(same_fixed(step.left.fixed[j], want)) << "place " << i << " r " << r;
+            }
+        }
+    }
+    /* None where the rest has tables of its own, or in a float64 plan. */
+    const Tables merged(m, order, true, 100, sizeof(float)), wide(m, order, false, 100, sizeof(double));
+    for (int i = 0; i < 6; i++) EXPECT_TRUE(!merged.view.steps[i].left.fixed && !wide.view.steps[i].left.fixed);
+}
+
+/* A table moved to a copy of its block is read there. */
+TEST(PlanTables, Rebased) {
+    const std::vector<int32_t> m = {4, 0, 9, 6}, order = {1, 3, 0, 2};
+    for (const bool merged : {false, true}) {
+        const Tables tables(m, order, merged, 12, sizeof(float));
+        size_t bytes = 0;
+        EXPECT_EQ(gurn_plan_fill(4, m.data(), order.data(), merged, 12, sizeof(float), nullptr, &bytes, nullptr), 0);
+        std::vector<char> copy(static_cast<const char *>(tables.storage.get()),
+                               static_cast<const char *>(tables.storage.get()) + bytes);
+        gurn_step steps[4];
+        const gurn_plan_view view = gurn_plan_rebase(&tables.view, tables.storage.get(), copy.data(), steps);
+        EXPECT_EQ(view.classes, 4);
+        const auto moved = [&](const void *now, const void *before) {
+            if (!before) return now == nullptr;
+            return static_cast<const char *>(now) - copy.data() ==
+                   static_cast<const char *>(before) - static_cast<const char *>(tables.storage.get());
+        };
+        EXPECT_TRUE(moved(view.steps, tables.view.steps) && moved(view.order, tables.view.order) &&
+                    moved(view.offset, tables.view.offset));
+        for (int i = 0; i < 4; i++) {
+            const gurn_step &now = steps[i], &before = tables.view.steps[i];
+            EXPECT_TRUE(now.m == before.m && now.m_rest == before.m_rest) << i;
+            EXPECT_TRUE(moved(now.own.fixed, before.own.fixed) && moved(now.own.wide, before.own.wide) &&
+                        moved(now.own.psi, before.own.psi))
+                << i;
+            EXPECT_TRUE(moved(now.rest.fixed, before.rest.fixed) && moved(now.rest.wide, before.rest.wide) &&
+                        moved(now.rest.psi, before.rest.psi))
+                << i;
+            EXPECT_TRUE(moved(now.left.fixed, before.left.fixed)) << i;
+        }
+    }
+}
 
 /* ---------------------------------------------------------------------------------------------------------- contexts --- */
 

@@ -247,7 +247,7 @@ TEST(Suffix, WindowsLeaveOutNothingThatCounts) {
                 EXPECT_GE(s.s32[i].own_high + s.s32[i + 1].high, high) << "trial " << trial << " place " << i;
             }
         }
-        ASSERT_TRUE(outside <= exp2l(-GURN_SUFFIX_RACE_BITS)) << "trial " << trial << ": " << outside;
+        ASSERT_TRUE(outside <= 0x1p-44L) << "trial " << trial << ": " << outside;
     }
     EXPECT_LT(widest, 30);
 }
