@@ -56,6 +56,7 @@ TEST_P(GivenNoise, ForbiddenCountsAreNeverDrawn) {
     for (const oracle::Chain chain : chains()) {
         for (const NamedProblem &named : assorted_problems(scaled(10, 4), chain)) {
             for (const double share : {0.3, 0.95}) {
+                if (emulated() && named.problem.urn.total() > 100) continue;
                 for (const bool soft : {false, true}) {
                     SCOPED_TRACE(named.name + (soft ? " soft, " : " hard, ") + std::to_string(share) + " forbidden");
                     Problem p = named.problem;
@@ -104,7 +105,7 @@ TEST_P(GivenNoise, GradientsWhereCountsAreForbidden) {
                 for (const double share : {0.3, 0.8}) {
                     for (NamedProblem &named : assorted_problems(scaled(10, 4), chain)) {
                         if (named.name != name) continue;
-                        if (named.name == "S1") named.problem.rows = 2;
+                        if (named.name == "S1") named.problem.rows = emulated() ? 1 : 2;
                         SCOPED_TRACE(named.name + (soft ? " soft, " : " hard, ") + std::to_string(share));
                         Problem &p = named.problem;
                         p.soft = soft;
@@ -218,7 +219,8 @@ TEST_P(GivenNoise, BackwardTakesTheNaNOfSuchARow) {
             };
             const gurn_status refused = device() == GURN_DEVICE_CPU ? GURN_INVALID_X : GURN_SUCCESS;
             EXPECT_EQ(run(p, x), GURN_SUCCESS) << gurn_context_message(context());
-            for (int c = 0; c < 3; c++) { /* one of the row's NaN replaced, or one of another row's counts */
+            for (int c = emulated() ? 2 : 0; c < 3;
+                 c++) { /* one of the row's NaN replaced, or one of another row's counts */
                 std::vector<double> partly = x, another = x;
                 partly[6 + c] = 1;
                 another[3 + c] = kNaN;

@@ -64,6 +64,7 @@ int32_t read_infinity(const char *text);                 /* 1 or -1 of inf, +Inf
 int64_t parse_integer(const char *option, const char *text, int64_t least, int64_t most);
 uint64_t parse_u64(const char *option, const char *text);
 double parse_positive(const char *option, const char *text);
+double parse_tau(const char *option, const char *text); /* a temperature: at least GURN_MIN_TAU */
 /* The position of text among NULL-terminated names. */
 int parse_choice(const char *option, const char *text, const char *const names[]);
 
