@@ -10,71 +10,89 @@
 
 GURN_DEVICE void take_own(const law_call &call, law_row *row, const law_arrays &arrays, bool with_mean, bool with_zc,
                           double *scratch, int64_t b) {
-    law_take(call, row, arrays.p, arrays.q, with_mean ? arrays.mean : NULL, with_zc ? arrays.zc : NULL, scratch,
-             call.job.in.log_omega, call.job.in.log_omega_stride, b);
+    law_take(call, row, arrays, with_mean, with_zc ? arrays.zc : NULL, scratch, call.job.in.log_omega,
+             call.job.in.log_omega_stride, b);
 }
 
 /* ---------------------------------------------------------------------------------------------- log-probability --- */
 
-/* Threads stride the places of the plan's order, whose tables they read at x. */
+/* Threads stride the classes. */
 static __global__ void law_log_prob(law_call call) {
     LAW_SCRATCH(scratch);
     law_arrays arrays = law_team_arrays(call);
-    law_row row = law_row_begin(call);
+    law_row row = law_row_begin();
     const gurn_law_job &job = call.job;
     int32_t classes = call.view.classes;
     law_rows(call, [&](int64_t b, int64_t, bool) {
         take_own(call, &row, arrays, false, false, scratch, b);
-        double sum = 0.0;
-        for (int32_t i = threadIdx.x; !row.bad && i < classes; i += blockDim.x) {
-            int32_t c = call.view.order[i];
-            double x = gurn_real(job.x, job.dtype, b * classes + c);
+        gurn_law_point law = {row.tilt, (double)row.n, row.log_q, row.certain, row.fixed, row.log_norm};
+        gurn_log_prob_sum sum = {};
+        int outside = 0, nothing = row.bad;
+        for (int32_t c = threadIdx.x; !row.bad && c < classes; c += blockDim.x) {
+            double x = gurn_real(job.x, job.dtype, b * classes + c), m = arrays.m[c];
             double log_omega = gurn_real(job.in.log_omega, job.dtype, b * job.in.log_omega_stride + c);
-            double term = gurn_log_weight(call.view.steps[i].own.wide, law_class_size(call, c), x,
-                                          gurn_law_log2_omega(log_omega) * GURN_LN2);
-            sum += isnan(x) ? NAN : term;
+            double held = gurn_law_held(log_omega, row.tilt.largest);
+            nothing |= isnan(x) != 0;
+            outside |= gurn_log_prob_add(&sum, &law, m, gurn_omega_is_zero(log_omega), x, held,
+                                         law_odds_of(row, arrays, held, c), gurn_certain_count(m, row.n, row.total));
         }
-        sum = law_sum(scratch, sum);
-        if (threadIdx.x == 0) gurn_set_real(job.log_p, job.dtype, b, row.bad ? NAN : sum - row.log_norm);
+        nothing = __syncthreads_or(nothing);
+        outside = __syncthreads_or(outside);
+        sum.real = __syncthreads_or(sum.real);
+        sum.other = __syncthreads_or(sum.other);
+        sum.log_p = law_sum_pair(scratch, sum.log_p);
+        sum.counts = law_sum_pair(scratch, sum.counts);
+        double log_p = nothing ? NAN : outside ? -INFINITY : gurn_log_prob_value(sum, &law);
+        if (threadIdx.x == 0) gurn_set_real(job.log_p, job.dtype, b, log_p);
     });
 }
 
 static __global__ void law_log_prob_backward(law_call call) {
     LAW_SCRATCH(scratch);
     law_arrays arrays = law_team_arrays(call);
-    law_row row = law_row_begin(call);
+    law_row row = law_row_begin();
     const gurn_law_job &job = call.job;
     int32_t classes = call.view.classes;
     law_rows(call, [&](int64_t b, int64_t run, bool first) {
         take_own(call, &row, arrays, true, false, scratch, b);
         law_gradient g = law_gradient_of(call, job.d_log_omega, call.sums, run, b, first);
         int outside = row.bad;
-        for (int32_t c = threadIdx.x; c < classes; c += blockDim.x) {
+        const auto log_omega = [&](int32_t c) {
+            return gurn_real(job.in.log_omega, job.dtype, b * job.in.log_omega_stride + c);
+        };
+        for (int32_t c = threadIdx.x; !row.bad && c < classes; c += blockDim.x) {
             double x = gurn_real(job.x, job.dtype, b * classes + c);
-            outside |= !(x > -1.0 && x < law_class_size(call, c) + 1.0);
+            outside |= gurn_omega_is_zero(log_omega(c)) ? x != 0.0 : !(x > -1.0 && x < arrays.m[c] + 1.0);
         }
         outside = __syncthreads_or(outside);
         double up = gurn_real(job.upstream, job.dtype, b);
         for (int32_t c = threadIdx.x; c < classes; c += blockDim.x) {
-            double x = gurn_real(job.x, job.dtype, b * classes + c);
-            if (job.d_log_omega) law_put(g, c, outside ? NAN : up * (x - arrays.mean[c]));
-            if (!job.d_x) continue;
-            double log_omega = gurn_real(job.in.log_omega, job.dtype, b * job.in.log_omega_stride + c), dx = NAN;
-            if (!outside)
-                dx = up * gurn_log_weight_dx(law_class_size(call, c), x, gurn_law_log2_omega(log_omega) * GURN_LN2);
-            gurn_set_real(job.d_x, job.dtype, b * classes + c, dx);
+            double d_omega = NAN, d_x = NAN;
+            if (!outside) {
+                double x = gurn_real(job.x, job.dtype, b * classes + c), m = arrays.m[c];
+                double held = gurn_law_held(log_omega(c), row.tilt.largest);
+                double above = row.certain || m == 0.0
+                                   ? x - arrays.mean[c]
+                                   : gurn_count_above(m, x, law_odds_of(row, arrays, held, c)) - arrays.moved[c];
+                d_omega = up * above;
+                d_x = gurn_omega_is_zero(log_omega(c)) || !job.d_x ? up * 0.0 : up * gurn_log_weight_dx(m, x, held);
+            }
+            if (job.d_log_omega) law_put(g, c, d_omega);
+            if (job.d_x) gurn_set_real(job.d_x, job.dtype, b * classes + c, d_x);
         }
     });
 }
 
 /* ------------------------------------------------------------------------------------------------------ moments --- */
 
-/* E_w v_c of this lane's node, not yet summed over nodes; and E_w v'_c. */
-GURN_DEVICE double node_v(const law_row &row, double m, double p, double q, gurn_complex *v, double *third) {
-    gurn_complex v_third;
-    *v = gurn_node_v(row.node, m, p, q, &v_third);
-    *third = gurn_complex_dot(row.weight, v_third);
-    return gurn_complex_dot(row.weight, *v);
+/* cov_jj */
+GURN_DEVICE double cov_own(const law_row &row, const law_arrays &arrays, int32_t j, gurn_complex zc) {
+    gurn_complex others = row.others, own = gurn_complex_mul(row.weight, zc);
+    if (!law_is_largest(row, arrays.m[j], arrays.p[j], arrays.q[j])) {
+        law_add(&others, zc, -1.0);
+        law_add(&others, row.largest, 1.0);
+    }
+    return -gurn_tile_sum<GURN_WARP>(gurn_complex_dot(own, others));
 }
 
 /*
@@ -87,16 +105,17 @@ GURN_DEVICE void write_covariance(const law_call &call, const law_row &row, cons
     int64_t begin = b * classes * (int64_t)classes;
     int lane = gurn_lane();
     for (int32_t j = law_warp(); j < classes; j += law_warps()) {
-        double m = law_class_size(call, j), value = 0.0, third;
-        gurn_complex v, own = gurn_complex_mul(row.weight, arrays.zc[(int64_t)j * NODES + lane]);
-        double variance = gurn_tile_sum<GURN_WARP>(node_v(row, m, arrays.p[j], arrays.q[j], &v, &third));
+        double value = 0.0;
+        gurn_complex zc = arrays.zc[(int64_t)j * NODES + lane], own = gurn_complex_mul(row.weight, zc);
         for (int32_t l = 0; l <= j; l++) {
             gurn_complex other = arrays.zc[(int64_t)l * NODES + lane];
-            double sum = gurn_tile_sum<GURN_WARP>(gurn_complex_dot(own, other));
+            double sum = gurn_tile_sum<GURN_WARP>(gurn_complex_dot(own, other)); /* signs are certain */
+            sum = sum > 0.0 ? 0.0 : sum;
             if (l == j) {
-                sum += variance;
+                sum = cov_own(row, arrays, j, zc);
                 sum = sum < 0.0 ? 0.0 : sum;
             }
+            if (row.certain) sum = 0.0;
             if (lane == l % GURN_WARP) value = sum;
             if (l % GURN_WARP != GURN_WARP - 1 && l != j) continue;
             int32_t at = l - l % GURN_WARP + lane;
@@ -110,7 +129,7 @@ GURN_DEVICE void write_covariance(const law_call &call, const law_row &row, cons
 static __global__ void law_moments(law_call call) {
     LAW_SCRATCH(scratch);
     law_arrays arrays = law_team_arrays(call);
-    law_row row = law_row_begin(call);
+    law_row row = law_row_begin();
     const gurn_law_job &job = call.job;
     int64_t classes = call.view.classes;
     law_rows(call, [&](int64_t b, int64_t, bool) {
@@ -130,31 +149,44 @@ static __global__ void law_moments(law_call call) {
     });
 }
 
-/* At this lane's node: w times sum_c d(c) z_c, centred, d(c) the upstream gradient of a mean. */
-template <class Upstream>
+/* d less its mean weighted by V, which is returned. d(c): what the covariance is multiplied by. */
+template <class D>
+GURN_DEVICE double middle_of(const law_call &call, const law_row &row, const law_arrays &arrays, double *scratch, D d) {
+    double sum = 0.0;
+    for (int32_t c = threadIdx.x; c < call.view.classes; c += blockDim.x)
+        if (arrays.m[c] > 0.0) sum += arrays.m[c] * arrays.p[c] * arrays.q[c] * d(c);
+    sum = law_sum(scratch, sum);
+    return row.variance > 0.0 ? sum / row.variance : 0.0;
+}
+
+/* At this lane's node sum_c (d(c) - middle) zc_c; *centre: E_w sum_c (d(c) - middle) z_c. */
+template <class D>
 GURN_DEVICE gurn_complex pulled_nodes(const law_call &call, const law_row &row, const law_arrays &arrays,
-                                      double *scratch, Upstream d) {
+                                      double *scratch, D d, double middle, double *centre) {
     gurn_complex sum = {0.0, 0.0};
     for (int32_t c = law_warp(); c < call.view.classes; c += law_warps()) {
-        double m = law_class_size(call, c);
-        if (m > 0.0) law_add(&sum, gurn_node_z(row.node, m, arrays.p[c], arrays.q[c]), d(c));
+        double m = arrays.m[c];
+        if (m > 0.0) law_add(&sum, gurn_node_z(row.node, m, arrays.p[c], arrays.q[c]), d(c) - middle);
     }
     sum = law_sum_nodes(scratch, sum);
-    double centre = gurn_tile_sum<GURN_WARP>(gurn_complex_dot(row.weight, sum));
-    return gurn_node_centred(row.weight, sum, centre);
+    *centre = gurn_tile_sum<GURN_WARP>(gurn_complex_dot(row.weight, sum));
+    sum.re -= *centre;
+    return sum;
 }
-/* (cov d)_c from it. */
-GURN_DEVICE double cov_times(const law_call &call, const law_row &row, const law_arrays &arrays, gurn_complex pulled,
-                             int32_t c, double d) {
-    double m = law_class_size(call, c), p = arrays.p[c], q = arrays.q[c], third;
-    gurn_complex v, z = gurn_node_z(row.node, m, p, q);
-    double sum = gurn_complex_dot(pulled, z) + d * node_v(row, m, p, q, &v, &third);
-    return m > 0.0 ? gurn_tile_sum<GURN_WARP>(sum) : 0.0;
+/* (cov d)_c from it; above: d(c) - middle. */
+GURN_DEVICE double cov_times(const law_row &row, const law_arrays &arrays, gurn_complex pulled, int32_t c,
+                             double above) {
+    double m = arrays.m[c];
+    if (row.certain || m == 0.0) return 0.0;
+    law_add(&pulled, row.others, -above);
+    law_add(&pulled, row.largest, -above);
+    gurn_complex z = gurn_complex_mul(row.weight, gurn_node_z(row.node, m, arrays.p[c], arrays.q[c]));
+    return gurn_tile_sum<GURN_WARP>(gurn_complex_dot(z, pulled));
 }
 
 /*
- * The third cumulants' part (moments.h): part[a] = E_w [v_a h_a + G_aa v'_a], and at this lane's node w times s,
- * centred. A warp takes a class a, its lanes read G_aj + G_ja for the same j.
+ * The third cumulants' part (moments.h): part[a] = E_w v_a h_a, and at this lane's node s, centred. A warp takes a class a,
+ * its lanes read H_aj for the same j.
  */
 GURN_DEVICE gurn_complex third_nodes(const law_call &call, const law_row &row, const law_arrays &arrays,
                                      double *scratch, int64_t b) {
@@ -162,32 +194,30 @@ GURN_DEVICE gurn_complex third_nodes(const law_call &call, const law_row &row, c
     int64_t classes = call.view.classes, begin = b * classes * classes;
     int lane = gurn_lane();
     gurn_complex sum = {0.0, 0.0};
+    const auto up = [&](int64_t j, int64_t l) {
+        return gurn_real(job.moments.covariance, job.dtype, begin + j * classes + l);
+    };
     for (int64_t a = law_warp(); a < classes; a += law_warps()) {
-        double m = law_class_size(call, (int32_t)a), third;
+        double m = arrays.m[a], own = up(a, a);
         if (m == 0.0) continue;
-        gurn_complex h = {0.0, 0.0}, v;
-        for (int64_t j = 0; j < classes; j++) {
-            double weight = gurn_real(job.moments.covariance, job.dtype, begin + a * classes + j) +
-                            gurn_real(job.moments.covariance, job.dtype, begin + j * classes + a);
-            law_add(&h, arrays.zc[j * NODES + lane], weight);
-        }
-        double own = gurn_real(job.moments.covariance, job.dtype, begin + a * classes + a);
-        node_v(row, m, arrays.p[a], arrays.q[a], &v, &third);
+        gurn_complex h = {0.0, 0.0};
+        for (int64_t j = 0; j < classes; j++)
+            law_add(&h, arrays.zc[j * NODES + lane], up(a, j) - own + (up(j, a) - up(j, j)));
         law_add(&sum, gurn_complex_mul(arrays.zc[a * NODES + lane], h), 0.5);
-        law_add(&sum, v, own);
-        third = gurn_tile_sum<GURN_WARP>(gurn_complex_dot(row.weight, gurn_complex_mul(v, h)) + own * third);
+        gurn_complex v = gurn_complex_mul(row.weight, gurn_node_v(row.node, m, arrays.p[a], arrays.q[a]));
+        double third = gurn_tile_sum<GURN_WARP>(gurn_complex_dot(v, h));
         if (lane == 0) arrays.part[a] = third;
     }
     sum = law_sum_nodes(scratch, sum);
-    double centre = gurn_tile_sum<GURN_WARP>(gurn_complex_dot(row.weight, sum));
+    sum.re -= gurn_tile_sum<GURN_WARP>(gurn_complex_dot(row.weight, sum));
     __syncthreads();
-    return gurn_node_centred(row.weight, sum, centre);
+    return sum;
 }
 
 static __global__ void law_moments_backward(law_call call) {
     LAW_SCRATCH(scratch);
     law_arrays arrays = law_team_arrays(call);
-    law_row row = law_row_begin(call);
+    law_row row = law_row_begin();
     const gurn_law_job &job = call.job;
     int32_t classes = call.view.classes;
     bool third = job.moments.covariance != NULL;
@@ -197,16 +227,19 @@ static __global__ void law_moments_backward(law_call call) {
         const auto d_mean = [&](int32_t c) {
             return job.moments.mean ? gurn_real(job.moments.mean, job.dtype, b * classes + c) : 0.0;
         };
-        double up = job.moments.log_norm ? gurn_real(job.moments.log_norm, job.dtype, b) : 0.0;
+        double up = job.moments.log_norm ? gurn_real(job.moments.log_norm, job.dtype, b) : 0.0, middle = 0.0, centre;
         gurn_complex pulled = {0.0, 0.0}, s = {0.0, 0.0};
-        if (job.moments.mean && !row.bad) pulled = pulled_nodes(call, row, arrays, scratch, d_mean);
-        if (third && !row.bad) s = third_nodes(call, row, arrays, scratch, b);
+        if (job.moments.mean && !row.bad) {
+            middle = middle_of(call, row, arrays, scratch, d_mean);
+            pulled = pulled_nodes(call, row, arrays, scratch, d_mean, middle, &centre);
+        }
+        if (third && !row.bad) s = gurn_complex_mul(row.weight, third_nodes(call, row, arrays, scratch, b));
         for (int32_t c = law_warp(); c < classes; c += law_warps()) {
             double sum = NAN;
             if (!row.bad) {
                 sum = up * arrays.mean[c];
-                if (job.moments.mean) sum += cov_times(call, row, arrays, pulled, c, d_mean(c));
-                if (third && law_class_size(call, c) > 0.0)
+                if (job.moments.mean) sum += cov_times(row, arrays, pulled, c, d_mean(c) - middle);
+                if (third && !row.certain && arrays.m[c] > 0.0)
                     sum += arrays.part[c] +
                            gurn_tile_sum<GURN_WARP>(gurn_complex_dot(s, arrays.zc[(int64_t)c * NODES + gurn_lane()]));
             }
@@ -218,53 +251,169 @@ static __global__ void law_moments_backward(law_call call) {
 
 /* --------------------------------------------------------------------------------------------------- divergence --- */
 
-/* Forward and backward in one: kl where it is not NULL, gradients where they are wanted. */
-static __global__ void law_kl(law_call call) {
-    LAW_SCRATCH(scratch);
-    law_arrays arrays = law_team_arrays(call);
-    law_row row = law_row_begin(call), other = row;
+/* What is known of the other law of a divergence (kl.h), and of the pair of them. */
+struct kl_pair {
+    gurn_law_tilt tilt;
+    double log_q, kl;
+    int32_t n;
+    bool bad, certain, compared; /* compared: holds what is to be known of (both omega shared, n) */
+};
+
+/*
+ * The two laws of row b compared: the divergence, cov d into arrays.part, mean' - mean into other.part. The second law is
+ * solved after the first; where both are close, it is replaced by those on the line between them.
+ */
+GURN_DEVICE void kl_compare(const law_call &call, law_row *row, kl_pair *pair, const law_arrays &arrays,
+                            const law_arrays &other, double *scratch, int64_t b) {
     const gurn_law_job &job = call.job;
-    int32_t classes = call.view.classes;
-    law_rows(call, [&](int64_t b, int64_t run, bool first) {
+    int32_t classes = call.view.classes, n = gurn_row_n(&job.in, b);
+    bool gradients = job.kl == NULL;
+    pair->n = n;
+    law_take(call, row, arrays, true, NULL, scratch, job.in.log_omega, job.in.log_omega_stride, b);
+    law_omega to = law_omega_of(call, job.other, job.other_stride, b);
+    law_omega from = law_omega_of(call, job.in.log_omega, job.in.log_omega_stride, b);
+    law_row second = law_row_begin();
+    bool line = false;
+    int32_t steps = 1;
+    gurn_pair kl = {0.0, 0.0};
+    const auto held = [&](int32_t c) { return gurn_law_held(law_log_omega(from, c), row->tilt.largest); };
+    const auto other_held = [&](int32_t c) { return gurn_law_held(law_log_omega(to, c), pair->tilt.largest); };
+    const auto distance = [&](int32_t c) { return gurn_kl_distance(held(c), row->tilt, other_held(c), pair->tilt); };
+    pair->bad = row->bad;
+    pair->kl = 0.0;
+    for (int32_t c = threadIdx.x; c < classes; c += blockDim.x) arrays.part[c] = other.part[c] = 0.0;
+    if (row->bad) return;
 #ifdef __CUDACC__
 #pragma unroll 1
 #endif
-        for (int k = 1; k >= 0; k--) { /* the other law first: of it only log_norm and means are used */
-            law_row one = k ? other : row;
-            law_take(call, &one, k ? arrays.other_p : arrays.p, k ? arrays.other_q : arrays.q,
-                     k ? arrays.other_mean : arrays.mean, NULL, scratch, k ? job.other : job.in.log_omega,
-                     k ? job.other_stride : job.in.log_omega_stride, b);
-            (k ? other : row) = one;
+    for (int32_t i = 0; i < steps; i++) { /* 0: the other law; from 1 on, points on the line */
+        law_omega omega = to;
+        gurn_kl_point at = {0.0, 0.0};
+        if (i > 0) {
+            at = gurn_kl_point_of(i - 1, (steps - 1) / GURN_KL_POINTS);
+            omega = from;
+            omega.other = to.log_omega;
+            omega.other_at = to.at;
+            omega.s = at.s;
+            omega.largest = row->tilt.largest;
+            omega.other_largest = pair->tilt.largest;
         }
-        bool bad = row.bad || other.bad;
-        const auto pull = [&](int32_t c) {
-            double a = gurn_real(job.in.log_omega, job.dtype, b * job.in.log_omega_stride + c);
-            double a_other = gurn_real(job.other, job.dtype, b * job.other_stride + c);
-            return (gurn_law_log2_omega(a) - gurn_law_log2_omega(a_other)) * GURN_LN2;
-        };
+        law_solve(call, &second, other, i > 0 || gradients, NULL, scratch, omega, n);
+        double centre;
+        if (i > 0) {
+            double middle = middle_of(call, second, other, scratch, distance);
+            gurn_complex pulled = pulled_nodes(call, second, other, scratch, distance, middle, &centre);
+            for (int32_t c = law_warp(); c < classes; c += law_warps()) {
+                double d = arrays.m[c] > 0.0 ? distance(c) : 0.0;
+                double product = cov_times(second, other, pulled, c, d - middle);
+                if (gurn_lane() > 0) continue;
+                gurn_sum_add(&kl, at.weight * (1.0 - at.s) * d * product);
+                other.part[c] += at.weight * product;
+            }
+            __syncthreads();
+            continue;
+        }
+        pair->bad = second.bad;
+        pair->tilt = second.tilt;
+        pair->log_q = second.log_q;
+        pair->certain = second.certain;
+        if (second.bad) return;
+        int infinite = 0, different = 0;
+        double least = INFINITY, least_of_minus = INFINITY;
+        for (int32_t c = gurn_lane(); c < classes; c += GURN_WARP) {
+            infinite |= arrays.m[c] > 0.0 && other.m[c] == 0.0;
+            different |= arrays.m[c] != other.m[c];
+            if (arrays.m[c] == 0.0 || other.m[c] == 0.0) continue;
+            double d = distance(c);
+            least = d < least ? d : least;
+            least_of_minus = -d < least_of_minus ? -d : least_of_minus;
+        }
+        infinite = gurn_warp_any(infinite);
+        different = gurn_warp_any(different);
+        double spread = -gurn_tile_least<GURN_WARP>(least_of_minus) - gurn_tile_least<GURN_WARP>(least);
+        if (!(spread > 0.0)) spread = 0.0;
+        if (infinite && n > 0) {
+            pair->kl = INFINITY;
+            for (int32_t c = threadIdx.x; c < classes; c += blockDim.x) arrays.part[c] = other.part[c] = NAN;
+        }
+        if ((infinite && n > 0) || n == 0 || (!different && row->certain)) break;
+        double middle = middle_of(call, *row, arrays, scratch, distance);
+        gurn_complex pulled = pulled_nodes(call, *row, arrays, scratch, distance, middle, &centre);
+        line = !different && spread <= GURN_KL_CLOSE;
+        double shift = pair->tilt.shift - row->tilt.shift;
+        if (!line) {
+            gurn_pair sum = {0.0, 0.0}, change = sum;
+            for (int32_t c = threadIdx.x; c < classes; c += blockDim.x) {
+                if (other.m[c] == 0.0) continue;
+                double m = arrays.m[c], d = m > 0.0 ? distance(c) : 0.0, moved = other.mean[c] - arrays.mean[c];
+                gurn_odds odds = law_odds_of(*row, arrays, held(c), c);
+                gurn_odds other_odds = law_odds_of(second, other, other_held(c), c);
+                if (m == 0.0) odds.p = 0.0;
+                gurn_sum_add(&sum, other.m[c] * gurn_bernoulli_divergence(odds, other_odds, d + shift));
+                if (!gradients) continue;
+                if (!row->certain && !second.certain && m > 0.0)
+                    moved = fma(m, gurn_odds_change(odds, other_odds, d + shift), other.moved[c] - arrays.moved[c]);
+                if (!law_is_largest(*row, m, arrays.p[c], arrays.q[c])) gurn_sum_add(&change, moved);
+                other.part[c] = moved;
+            }
+            sum = law_sum_pair(scratch, sum);
+            if (!row->fixed) {
+                gurn_sum_add(&sum, -centre);
+                gurn_sum_add(&sum, -row->off * (middle + shift));
+            }
+            gurn_sum_add(&sum, pair->log_q);
+            gurn_sum_add(&sum, -row->log_q);
+            pair->kl = gurn_sum_value(sum);
+            line = !different && pair->kl < GURN_KL_SMALL && spread <= GURN_KL_FAR;
+            if (pair->kl < 0.0) pair->kl = 0.0;
+            change = law_sum_pair(scratch, change); /* the changes sum to 0 */
+            __syncthreads();
+            for (int32_t c = threadIdx.x; c < classes && gradients && !row->certain && !second.certain; c += blockDim.x)
+                if (law_is_largest(*row, arrays.m[c], arrays.p[c], arrays.q[c]))
+                    other.part[c] = -gurn_sum_value(change);
+        }
+        for (int32_t c = law_warp(); gradients && c < classes; c += law_warps()) {
+            double product = cov_times(*row, arrays, pulled, c, (arrays.m[c] > 0.0 ? distance(c) : 0.0) - middle);
+            if (gurn_lane() == 0) arrays.part[c] = product;
+        }
+        if (!line) break;
+        __syncthreads();
+        for (int32_t c = threadIdx.x; c < classes; c += blockDim.x) other.part[c] = 0.0;
+        pair->kl = 0.0;
+        if (spread > 0.0) steps = 1 + GURN_KL_POINTS * gurn_kl_panels(spread);
+    }
+    if (steps > 1) {
+        kl = law_sum_pair(scratch, kl);
+        pair->kl = gurn_sum_value(kl);
+        if (pair->kl < 0.0) pair->kl = 0.0;
+    }
+    __syncthreads();
+}
+
+/* Forward and backward in one: kl where it is not NULL, gradients where they are wanted. */
+static __global__ void law_kl(law_call call) {
+    LAW_SCRATCH(scratch);
+    law_arrays arrays = law_team_arrays(call), other = law_team_arrays(call, 1);
+    law_row row = law_row_begin();
+    kl_pair pair = {};
+    const gurn_law_job &job = call.job;
+    int32_t classes = call.view.classes;
+    bool shared = job.in.log_omega_stride == 0 && job.other_stride == 0;
+    law_rows(call, [&](int64_t b, int64_t run, bool first) {
+        if (!(shared && pair.compared && pair.n == gurn_row_n(&job.in, b)))
+            kl_compare(call, &row, &pair, arrays, other, scratch, b);
+        pair.compared = true;
         if (job.kl) {
-            double sum = 0.0;
-            for (int32_t c = threadIdx.x; !bad && c < classes; c += blockDim.x)
-                if (law_class_size(call, c) > 0.0) sum += arrays.mean[c] * pull(c);
-            double kl = law_sum(scratch, sum) + (other.log_norm - row.log_norm);
-            if (row.fixed || kl < 0.0) kl = 0.0;
-            if (threadIdx.x == 0) gurn_set_real(job.kl, job.dtype, b, bad ? NAN : kl);
+            if (threadIdx.x == 0) gurn_set_real(job.kl, job.dtype, b, pair.bad ? NAN : pair.kl);
             return;
         }
         double up = gurn_real(job.upstream, job.dtype, b);
         law_gradient g = law_gradient_of(call, job.d_log_omega, call.sums, run, b, first);
         law_gradient g_other = law_gradient_of(call, job.d_other, call.other_sums, run, b, first);
-        if (job.d_log_omega) {
-            gurn_complex pulled = {0.0, 0.0};
-            if (!bad) pulled = pulled_nodes(call, row, arrays, scratch, pull);
-            for (int32_t c = law_warp(); c < classes; c += law_warps()) {
-                double sum = NAN;
-                if (!bad) sum = up * cov_times(call, row, arrays, pulled, c, pull(c));
-                if (gurn_lane() == 0) law_put(g, c, sum);
-            }
+        for (int32_t c = threadIdx.x; c < classes; c += blockDim.x) {
+            if (job.d_log_omega) law_put(g, c, pair.bad ? NAN : up * (0.0 - arrays.part[c]));
+            if (job.d_other) law_put(g_other, c, pair.bad ? NAN : up * other.part[c]);
         }
-        for (int32_t c = threadIdx.x; job.d_other && c < classes; c += blockDim.x)
-            law_put(g_other, c, bad ? NAN : up * (arrays.other_mean[c] - arrays.mean[c]));
     });
 }
 
@@ -274,17 +423,17 @@ static __global__ void law_mode(law_call call) {
     LAW_SCRATCH(scratch);
     const gurn_law_job &job = call.job;
     int32_t classes = call.view.classes;
-    double total = law_row_begin(call).total;
     law_rows(call, [&](int64_t b, int64_t, bool) {
         int32_t n = gurn_row_n(&job.in, b), *x = job.mode + b * classes;
-        int64_t at = b * job.in.log_omega_stride;
-        if (n < 0 || n > job.n_max || !law_finite(job.in.log_omega, job.dtype, at, classes)) {
+        law_omega omega = law_omega_of(call, job.in.log_omega, job.in.log_omega_stride, b);
+        law_urn urn = law_urn_of(call, omega);
+        if (urn.bad || n < 0 || n > job.n_max || (double)n > urn.total) {
             for (int32_t c = threadIdx.x; c < classes; c += blockDim.x) x[c] = -1;
             return;
         }
-        const auto a = [&](int32_t c) { return gurn_law_log2_omega(gurn_real(job.in.log_omega, job.dtype, at + c)); };
-        const auto m = [&](int32_t c) { return law_class_size(call, c); };
-        gurn_tilt_range range = gurn_warp_tilt_range(classes, total, a, m);
+        const auto a = [&](int32_t c) { return gurn_log2_omega(law_log_omega(omega, c), urn.largest); };
+        const auto m = [&](int32_t c) { return law_size(call, omega, c); };
+        gurn_tilt_range range = gurn_warp_tilt_range(classes, urn.total, a, m);
         gurn_mode_bracket bracket = gurn_mode_begin(range.min, range.max);
         for (double t; gurn_mode_next(bracket, &t);) {
             double count = 0.0; /* of whole numbers below 2^27: exact */

@@ -9,29 +9,44 @@
  */
 #include "law.cuh"
 
-/* Log odds of every place into lambda: neighbouring lanes are neighbouring places, and every lane adds up the rest. */
-GURN_DEVICE void merged_lambdas(const law_call &call, int64_t b, double *lambda) {
+/*
+ * The urn of a row by place (log_prob.h): balls into m, those of later places into low, log odds (base 2) into p. Neighbouring
+ * lanes are neighbouring places, and every lane adds up the rest. The answer of the warp: whether some class of omega 0 has an
+ * x that is not 0.
+ */
+GURN_DEVICE bool merged_lambdas(const law_call &call, const law_arrays &arrays, int64_t b, double largest) {
     const gurn_law_job &job = call.job;
     int32_t classes = call.view.classes;
-    double rest = -INFINITY;
+    double rest = -INFINITY, balls = 0.0;
+    bool outside = false;
     for (int32_t begin = (classes - 1) / GURN_WARP * GURN_WARP; begin >= 0; begin -= GURN_WARP) {
         int32_t i = begin + gurn_lane();
-        double own = 0.0, weighted = -INFINITY, log2_m_rest = 0.0, mine = 0.0;
-        bool followed = false;
+        double own = 0.0, m = 0.0, weighted = -INFINITY, later = 0.0, mine = 0.0;
         if (i < classes) {
             const gurn_step *step = &call.view.steps[i];
-            own = gurn_real(job.in.log_omega, job.dtype, b * job.in.log_omega_stride + call.order[i]) * GURN_LOG2E;
-            if (step->m > 0) weighted = own + step->log2_m;
-            followed = step->m_rest > 0;
-            log2_m_rest = step->log2_m_rest;
+            int32_t c = call.order[i];
+            double log_omega = gurn_real(job.in.log_omega, job.dtype, b * job.in.log_omega_stride + c);
+            bool zero = gurn_omega_is_zero(log_omega);
+            own = gurn_log2_omega(log_omega, largest);
+            if (!zero) m = (double)step->m;
+            if (m > 0.0) weighted = own + step->log2_m;
+            outside |= zero && gurn_real(job.x, job.dtype, b * classes + c) != 0.0;
         }
         for (int t = GURN_WARP - 1; t >= 0; t--) {
-            if (t == gurn_lane()) mine = rest;
+            if (t == gurn_lane()) {
+                mine = rest;
+                later = balls;
+            }
             double next = gurn_tile_from<GURN_WARP>(weighted, t);
+            balls += gurn_tile_from<GURN_WARP>(m, t);
             if (next > -INFINITY) rest = s_log2_add(rest, next);
         }
-        if (i < classes) lambda[i] = followed ? s_merged_lambda(own, mine, log2_m_rest) : 0.0;
+        if (i >= classes) continue;
+        arrays.m[i] = m;
+        arrays.low[i] = later;
+        arrays.p[i] = gurn_merged_law_lambda(own, mine, later);
     }
+    return gurn_warp_any(outside);
 }
 
 /* n of every place, what earlier ones leave; true if some count is NaN. */
@@ -60,19 +75,23 @@ struct merged_row {
 GURN_DEVICE merged_row merged_places(const law_call &call, const law_arrays &arrays, int64_t b, bool backward) {
     const gurn_law_job &job = call.job;
     int32_t n = gurn_row_n(&job.in, b), classes = call.view.classes;
-    int bad = n < 0 || n > job.n_max;
-    if (!bad) bad = !law_finite(job.in.log_omega, job.dtype, b * job.in.log_omega_stride, classes);
+    law_urn urn = law_urn_of(call, law_omega_of(call, job.in.log_omega, job.in.log_omega_stride, b));
+    int bad = urn.bad || n < 0 || n > job.n_max || (double)n > urn.total, outside = 0;
     __syncthreads(); /* the row before has been read */
     if (!bad && law_warp() == 0) {
-        merged_lambdas(call, b, arrays.p);
+        outside = merged_lambdas(call, arrays, b, urn.largest);
         bad = merged_left(call, b, n, arrays.q);
     }
     merged_row row = {0.0, __syncthreads_or(bad) != 0, false};
+    if (__syncthreads_or(outside)) {
+        row.outside = true;
+        row.log_p = -INFINITY;
+        return row;
+    }
     for (int32_t i = threadIdx.x; !row.bad && i < classes; i += blockDim.x) {
-        const gurn_step *step = &call.view.steps[i];
         gurn_merged_term t = {0.0, 0.0, 0.0, 0.0};
         double x = gurn_real(job.x, job.dtype, b * classes + call.order[i]);
-        if (step->m_rest > 0) t = gurn_merged_log_p(step, arrays.p[i], arrays.q[i], x);
+        if (arrays.low[i] > 0.0) t = gurn_merged_log_p(arrays.m[i], arrays.low[i], arrays.p[i], arrays.q[i], x);
         row.log_p += t.log_p;
         row.outside |= t.log_p == -INFINITY;
         if (!backward) continue;
@@ -103,10 +122,11 @@ GURN_DEVICE void merged_pass_omega(const law_call &call, const law_arrays &array
         int32_t i = begin + gurn_lane();
         double own = 0.0, share = 0.0, before = 0.0;
         if (i < classes) {
-            const gurn_step *step = &call.view.steps[i];
             own = up * arrays.part[i];
-            if (step->m > 0)
-                share = step->m_rest > 0 ? gurn_merged_share(step->log2_m, step->log2_m_rest, arrays.p[i]) : 1.0;
+            if (arrays.m[i] > 0.0)
+                share = arrays.low[i] > 0.0
+                            ? gurn_merged_share(call.view.steps[i].log2_m, s_log2_64(arrays.low[i]), arrays.p[i])
+                            : 1.0;
         }
         for (int t = 0; t < GURN_WARP; t++) {
             if (t == gurn_lane()) before = passed;
@@ -125,8 +145,12 @@ GURN_DEVICE void merged_pass_x(const law_call &call, const law_arrays &arrays, i
         int32_t i = classes - 1 - begin - gurn_lane();
         double dn = i >= 0 ? arrays.q[i] : 0.0;
         double tail = later + gurn_tile_sum_before<GURN_WARP>(dn);
-        if (i >= 0)
-            gurn_set_real(call.job.d_x, call.job.dtype, b * classes + call.order[i], up * (arrays.mean[i] - tail));
+        if (i >= 0) {
+            const gurn_law_job &job = call.job;
+            int32_t c = call.order[i];
+            bool zero = gurn_omega_is_zero(gurn_real(job.in.log_omega, job.dtype, b * job.in.log_omega_stride + c));
+            gurn_set_real(job.d_x, job.dtype, b * classes + c, zero ? 0.0 : up * (arrays.mean[i] - tail));
+        }
         later += gurn_tile_sum<GURN_WARP>(dn);
     }
 }

@@ -4,26 +4,37 @@
  */
 #include "law_cpu.h"
 
-/* lambda of every place (mvhg.h), into row->pull. */
-static void merged_lambdas(const gurn_law_job *job, law_row *row, int64_t b) {
-    double rest = -INFINITY;
+/*
+ * The places of the row's urn, from last to first: balls into row->m, those of later places into row->low, lambda (base 2)
+ * into row->pull. Returns whether some class of omega 0 has an x that is not 0.
+ */
+static bool merged_places(const gurn_law_job *job, law_row *row, int64_t b) {
+    int64_t at = b * job->in.log_omega_stride;
+    double largest =
+               gurn_omega_largest(job->view->steps, row->classes, job->in.order, job->in.log_omega, job->dtype, at),
+           weight = -INFINITY, rest = 0.0;
+    bool outside = false;
     for (int32_t i = row->classes - 1; i >= 0; i--) {
-        const gurn_step *step = &job->view->steps[i];
-        int64_t at = b * job->in.log_omega_stride + job->in.order[i];
-        double own = gurn_real(job->in.log_omega, job->dtype, at) * GURN_LOG2E;
-        row->pull[i] = step->m_rest > 0 ? s_merged_lambda(own, rest, step->log2_m_rest) : 0.0;
-        if (step->m > 0) rest = s_log2_add(rest, own + step->log2_m);
+        int32_t c = job->in.order[i];
+        double log_omega = gurn_real(job->in.log_omega, job->dtype, at + c), a = gurn_log2_omega(log_omega, largest);
+        bool zero = gurn_omega_is_zero(log_omega);
+        row->m[i] = zero ? 0.0 : (double)job->view->steps[i].m;
+        row->low[i] = rest;
+        row->pull[i] = gurn_merged_law_lambda(a, weight, rest);
+        if (row->m[i] > 0.0) weight = s_log2_add(weight, a + job->view->steps[i].log2_m);
+        rest += row->m[i];
+        outside |= zero && gurn_real(job->x, job->dtype, b * row->classes + c) != 0.0;
     }
+    return outside;
 }
 
 double GURN_NAME(law_merged)(const gurn_law_job *job, law_row *row, int64_t b) {
     double left = gurn_row_n(&job->in, b), log_p = 0.0;
-    merged_lambdas(job, row, b);
+    if (merged_places(job, row, b)) return -INFINITY;
     for (int32_t i = 0; i < row->classes; i++) {
-        const gurn_step *step = &job->view->steps[i];
         double x = gurn_real(job->x, job->dtype, b * row->classes + job->in.order[i]);
-        if (step->m_rest == 0) break;
-        log_p += gurn_merged_log_p(step, row->pull[i], left, x).log_p;
+        if (row->low[i] == 0.0) break;
+        log_p += gurn_merged_log_p(row->m[i], row->low[i], row->pull[i], left, x).log_p;
         if (log_p == -INFINITY) break;
         left -= x;
     }
@@ -33,17 +44,16 @@ double GURN_NAME(law_merged)(const gurn_law_job *job, law_row *row, int64_t b) {
 void GURN_NAME(law_merged_backward)(const gurn_law_job *job, law_row *row, int64_t b, double up) {
     int32_t classes = row->classes;
     double left = gurn_row_n(&job->in, b), passed = 0.0, tail = 0.0;
-    bool outside = false;
-    merged_lambdas(job, row, b);
+    bool outside = merged_places(job, row, b);
     for (int32_t i = 0; i < classes; i++) {
-        const gurn_step *step = &job->view->steps[i];
         int32_t cls = job->in.order[i];
-        double x = gurn_real(job->x, job->dtype, b * classes + cls), own = 0.0, share = step->m > 0 ? 1.0 : 0.0;
+        double x = gurn_real(job->x, job->dtype, b * classes + cls), own = 0.0, share = row->m[i] > 0.0 ? 1.0 : 0.0;
         gurn_merged_term t = {0.0, 0.0, 0.0, 0.0};
-        if (step->m_rest > 0) {
-            t = gurn_merged_log_p(step, row->pull[i], left, x);
+        if (row->low[i] > 0.0) {
+            t = gurn_merged_log_p(row->m[i], row->low[i], row->pull[i], left, x);
             own = up * t.dlog_omega;
-            if (step->m > 0) share = gurn_merged_share(step->log2_m, step->log2_m_rest, row->pull[i]);
+            if (row->m[i] > 0.0)
+                share = gurn_merged_share(job->view->steps[i].log2_m, s_log2_64(row->low[i]), row->pull[i]);
         }
         outside |= t.log_p == -INFINITY;
         row->mean[cls] = own - passed * share;
@@ -53,7 +63,9 @@ void GURN_NAME(law_merged_backward)(const gurn_law_job *job, law_row *row, int64
         left -= x;
     }
     for (int32_t i = classes - 1; i >= 0; i--) { /* n_i falls by what earlier places take */
-        row->a[job->in.order[i]] = up * (row->p[i] + tail);
+        int32_t cls = job->in.order[i];
+        double log_omega = gurn_real(job->in.log_omega, job->dtype, b * job->in.log_omega_stride + cls);
+        row->a[cls] = gurn_omega_is_zero(log_omega) ? 0.0 : up * (row->p[i] + tail);
         tail -= row->q[i];
     }
     for (int32_t c = 0; outside && c < classes; c++) row->mean[c] = row->a[c] = NAN;

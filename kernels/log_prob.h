@@ -1,51 +1,116 @@
 /*
  * Log-probability of a given x, and its derivatives, in C and in CUDA device code.
  *
- * Exact law ([MVHG] Eq. 1): log P(x) = sum_j log C(m_j, x_j) + x_j log omega_j - log P0, with log P0 from moments.h.
+ * Exact law ([MVHG] Eq. 1): log P(x) = sum_j log C(m_j, x_j) + x_j log omega_j - log P0. Both parts are of the size of N
+ * where log P(x) may be of that of log N. So it is taken about the tilt (moments.h), under which x is drawn from binomials
+ * that make it likely:
+ *     log P(x) = sum_j log [C(m_j, x_j) p_j^x_j q_j^(m_j - x_j)] - log Q(n) - (sum_j x_j - n) log lambda.
+ * Every term is a log-probability, and nothing cancels.
+ *
  * Merged chain ([MVHG] Eq. 3, 7): sum over all but the last class of logit_i(x_i) - log sum_k exp logit_i(k), the sum
- * over whole k in the support. Both are evaluated as they stand for real x, through Gamma functions; a count outside
- * (-1, m + 1), where 1/Gamma vanishes, has probability 0.
+ * over whole k in the support.
+ *
+ * Both are defined as the formulas stand for real x, through Gamma functions; a count outside (-1, m + 1), where 1/Gamma
+ * vanishes, has probability 0. So has a count of a class of omega 0 that is not 0.
  */
 #ifndef GURN_LOG_PROB_H
 #define GURN_LOG_PROB_H
 
+#include "moments.h"
 #include "mvhg.h"
 
-/*
- * log C(m, x) + x log omega. wide: T_m of plan.h, read when x is whole. -infinity outside (-1, m + 1).
- */
-GURN_FN double gurn_log_weight(const double *wide, double m, double x, double log_omega) {
-    double bits;
-    if (!(x > -1.0 && x < m + 1.0)) return -INFINITY;
-    if (x >= 0.0 && x <= m && x == floor(x))
-        bits = wide[0] - wide[(int64_t)x];
-    else
-        bits = gurn_log2_gamma(m + 1.0) - gurn_log2_gamma(x + 1.0) - gurn_log2_gamma(m - x + 1.0);
-    return fma(bits, GURN_LN2, x * log_omega);
-}
-/* Its derivative to x (to log omega it is x). */
+/* d/dx of log C(m, x) + x log omega (to log omega it is x). */
 GURN_FN double gurn_log_weight_dx(double m, double x, double log_omega) {
     return log_omega - gurn_digamma(x + 1.0) + gurn_digamma(m - x + 1.0);
 }
 
-/*
- * The support of one merged step, summed: natural log of sum_k 2^-cost(k), and means over it of k and of psi(k) = d
- * logit(k) / dn.
- */
-typedef struct gurn_merged_norm {
-    double log_sum, mean_k, mean_psi;
-} gurn_merged_norm;
+/* ---------------------------------------------------------------------------------------------------- exact law --- */
+
+/* The law of a row, as far as a log-probability needs it. */
+typedef struct gurn_law_point {
+    gurn_law_tilt tilt;
+    double n, log_q;
+    int certain; /* there is one x, that of gurn_certain_count */
+    int fixed;   /* n = 0 or n = sum m: there is no tilt, and log_norm is used instead of it */
+    double log_norm;
+} gurn_law_point;
+
+/* The count of a class where the counts are certain: n = 0, n = total, or the only class with balls has n. */
+GURN_FN double gurn_certain_count(double m, double n, double total) {
+    return m == 0.0 || n == 0.0 ? 0.0 : n == total ? m : n;
+}
+
+/* What sums over classes are needed. */
+typedef struct gurn_log_prob_sum {
+    gurn_pair log_p, counts; /* counts: sum x */
+    int real, other;         /* some x is no whole number; is not the certain one */
+} gurn_log_prob_sum;
 
 /*
- * Sums from the mode k0 outwards by the ratio of neighbours,
- *     2^(cost(k) - cost(k+1)) = 2^lambda (m - k) r / ((k + 1) (m_R - r + 1)),     r = n - k,
+ * One class of m balls (0 where omega is 0: `zero`); held: log omega as it counts. Returns whether x is outside. odds: of the
+ * tilt, unless the row is fixed.
+ */
+GURN_FN int gurn_log_prob_add(gurn_log_prob_sum *sum, const gurn_law_point *law, double m, int zero, double x,
+                              double held, gurn_odds odds, double certain) {
+    gurn_sum_add(&sum->counts, x);
+    sum->real |= x != floor(x);
+    sum->other |= x != certain;
+    if (zero) return x != 0.0;
+    if (!(x > -1.0 && x < m + 1.0)) return 1;
+    if (law->fixed) {
+        gurn_odds even = {0.0, 0.5, 0.5, 0.0, -GURN_LN2};
+        gurn_sum_add(&sum->log_p, fma(m, GURN_LN2, gurn_log_binomial(m, x, even)));
+        gurn_sum_add(&sum->log_p, x * held);
+    } else {
+        gurn_sum_add(&sum->log_p, gurn_log_binomial(m, x, odds));
+    }
+    return 0;
+}
+
+/* Whole counts of sum n have no log-probability above 0, and a certain x has 0. */
+GURN_FN double gurn_log_prob_value(gurn_log_prob_sum sum, const gurn_law_point *law) {
+    double excess = (sum.counts.hi - law->n) + sum.counts.lo, value;
+    int in_support = !sum.real && excess == 0.0;
+    if (law->certain && !sum.other) return 0.0;
+    if (law->fixed) {
+        gurn_sum_add(&sum.log_p, -law->log_norm);
+    } else {
+        gurn_sum_add(&sum.log_p, -law->log_q);
+        if (excess != 0.0) {
+            gurn_pair log_lambda = gurn_two_sum(law->tilt.shift, -law->tilt.largest);
+            gurn_sum_add(&sum.log_p, -excess * log_lambda.hi);
+            gurn_sum_add(&sum.log_p, -excess * log_lambda.lo);
+        }
+    }
+    value = gurn_sum_value(sum.log_p);
+    return in_support && value > 0.0 ? 0.0 : value;
+}
+
+/* ------------------------------------------------------------------------------------------------- merged chain --- */
+
+/*
+ * The support of one merged step: its likeliest count, log of what all are of that one's probability, and means over it of k
+ * and of psi(k) = d logit(k) / dn.
+ */
+typedef struct gurn_merged_norm {
+    double k0, log_sum, mean_k, mean_psi;
+} gurn_merged_norm;
+
+/* Odds beyond 2^+-this: only the end of the support counts. */
+#define GURN_MERGED_END 1000.0
+
+/*
+ * m against m_rest, lambda base 2. Sums from the mode k0 outwards by the ratio of neighbours,
+ *     p(k+1) / p(k) = 2^lambda (m - k) r / ((k + 1) (m_R - r + 1)),     r = n - k,
  *     psi(k) = digamma(m_R - r + 1) - digamma(r + 1),     psi(k+1) - psi(k) = 1/(m_R - r + 1) + 1/r,
  * until terms are 2^-60 of the sum: no Gamma function is called but at k0. The support must not be empty.
  */
-GURN_FN gurn_merged_norm gurn_merged_sum(const gurn_step *step, double lambda, double n) {
-    gurn_support at = gurn_support_soft(step->m, step->m_rest, n);
-    double m = step->m, m_rest = step->m_rest, root = s_mode_root(m, m_rest, n, lambda);
+GURN_FN gurn_merged_norm gurn_merged_sum(double m, double m_rest, double lambda, double n) {
+    gurn_support at = gurn_support_soft((int32_t)m, (int32_t)m_rest, n);
+    double root = s_mode_root(m, m_rest, n, lambda);
     double k0 = root > at.low ? (root < at.high ? floor(root) : at.high) : at.low;
+    if (lambda > GURN_MERGED_END) k0 = at.high;
+    if (lambda < -GURN_MERGED_END) k0 = at.low;
     double sum = 1.0, sum_k = 0.0, sum_psi = 0.0, psi0 = gurn_cost_soft_psi(m_rest, (int64_t)k0, n);
     double up = s_exp2_64(lambda), down = s_exp2_64(-lambda), term = 1.0, psi = 0.0;
     for (double k = k0; k < at.high; k += 1.0) {
@@ -69,7 +134,8 @@ GURN_FN gurn_merged_norm gurn_merged_sum(const gurn_step *step, double lambda, d
         if (!(term > sum * 0x1p-60)) break;
     }
     gurn_merged_norm norm;
-    norm.log_sum = (s_log2_64(sum) - gurn_cost_soft(step->own.wide, m_rest, lambda, (int64_t)k0, n)) * GURN_LN2;
+    norm.k0 = k0;
+    norm.log_sum = log(sum);
     norm.mean_k = k0 + sum_k / sum;
     norm.mean_psi = psi0 + sum_psi / sum;
     return norm;
@@ -84,20 +150,40 @@ typedef struct gurn_merged_term {
     double log_p, dlog_omega, dx, dn;
 } gurn_merged_term;
 
-GURN_FN gurn_merged_term gurn_merged_log_p(const gurn_step *step, double lambda, double n, double x) {
-    double m = step->m, m_rest = step->m_rest, r = n - x;
+/*
+ * log p(x) - log p(k0) is taken as exact laws are, about binomials of either side: those that have k0 and n - k0 for their
+ * means, but for half a ball. Their odds differ from lambda by little, times x - k0.
+ */
+GURN_FN gurn_merged_term gurn_merged_log_p(double m, double m_rest, double lambda, double n, double x) {
+    double r = n - x;
     gurn_merged_term t = {-INFINITY, NAN, NAN, NAN};
     if (!(x > -1.0 && x < m + 1.0 && r > -1.0 && r < m_rest + 1.0)) return t;
     if (!(n > -1.0 && n < m + m_rest + 1.0)) return t; /* an empty support, which x and r both below 0 can leave */
-    gurn_merged_norm norm = gurn_merged_sum(step, lambda, n);
-    double own = gurn_log_weight(step->own.wide, m, x, lambda * GURN_LN2) - step->own.wide[0] * GURN_LN2;
-    double rest = (gurn_log2_gamma(r + 1.0) + gurn_log2_gamma(m_rest - r + 1.0)) * GURN_LN2;
+    gurn_merged_norm norm = gurn_merged_sum(m, m_rest, lambda, n);
+    double k0 = norm.k0, r0 = n - k0, low = r0 > 0.0 ? r0 : 0.0, high = m_rest > r0 ? m_rest - r0 : 0.0;
+    double log_odds = lambda * GURN_LN2;
+    t.log_p = -norm.log_sum;
+    if (x != k0) {
+        gurn_odds own = gurn_odds_between(k0 + 0.5, m - k0 + 0.5), rest = gurn_odds_between(low + 0.5, high + 0.5);
+        t.log_p += gurn_log_binomial(m, x, own) - gurn_log_binomial(m, k0, own);
+        t.log_p += gurn_log_binomial(m_rest, r, rest) - gurn_log_binomial(m_rest, r0, rest);
+        t.log_p = fma(x - k0, log_odds - (own.lambda - rest.lambda), t.log_p);
+    }
+    if (t.log_p > 0.0 && x == floor(x) && n == floor(n)) t.log_p = 0.0;
     double psi = gurn_digamma(m_rest - r + 1.0) - gurn_digamma(r + 1.0);
-    t.log_p = own - rest - norm.log_sum;
     t.dlog_omega = x - norm.mean_k;
-    t.dx = gurn_log_weight_dx(m, x, lambda * GURN_LN2) - psi;
+    t.dx = gurn_log_weight_dx(m, x, log_odds) - psi;
     t.dn = psi - norm.mean_psi;
     return t;
+}
+
+/*
+ * The places of the merged chain are those of the urn in which classes of omega 0 have no balls (omega.h). What a place needs:
+ * its balls, those of later places, and the log odds, base 2. rest_weight: log2 of sum omega m over later places, -infinity
+ * where they are empty; a: log2 omega.
+ */
+GURN_FN double gurn_merged_law_lambda(double a, double rest_weight, double m_rest) {
+    return m_rest > 0.0 ? a - rest_weight + s_log2_64(m_rest) : 0.0;
 }
 
 #endif

@@ -8,16 +8,37 @@
  * up to Q(n +- M), Q(n +- 2M), ...: the trapezoid rule on the circle through the saddle point. The same sum with a
  * further factor gives every moment: under weights w_s = Phi(t_s) / sum Phi, with the tilted probability pi_j(t) = p_j
  * e^{it} / phi_j(t),
- *     z_j = m_j (pi_j - p_j),  v_j = m_j pi_j (1 - pi_j),  v'_j = v_j (1 - 2 pi_j),  zc_j = z_j - E_w z_j,
- *     log P0 = log Q(n) + sum_j m_j log(1 + omega_j lambda) - n log lambda
- *                                                     P0 = sum_x prod_j C(m_j, x_j) omega_j^{x_j}
- *     mean_j = m_j p_j + E_w z_j                                                  = d log P0 / d log omega_j
- *     cov_jl = E_w zc_j zc_l + [j = l] E_w v_j                                    = d mean_j / d log omega_l
- *     sum_jl G_jl d cov_jl / d log omega_a = E_w [zc_a s + v_a h_a + G_aa v'_a],
- *         h = (G + G^T) zc,  s = zc^T G zc + sum_j G_jj v_j.
- * The last follows from d E_w f / d log omega_a = E_w [zc_a f + d f / d log omega_a]. Everything is real: s and M - s
- * are conjugate, so only 0 <= t < pi is visited, with double weight for s > 0. M is odd, so that t = pi, where phi may
- * vanish, is never met.
+ *     z_j = m_j (pi_j - p_j),  v_j = m_j pi_j (1 - pi_j),  Z = sum_j z_j,  zc = z - E_w z.
+ * Everything is real: s and M - s are conjugate, so only 0 <= t < pi is visited, with double weight for s > 0. M is odd, so
+ * that t = pi, where phi may vanish, is never met.
+ *
+ * log P0 = log Q(n) + sum_j m_j log(1 + omega_j lambda) - n log lambda, lambda the tilt; but where n is near sum m_j the
+ * last two are nearly the same number. Over the classes with p > 1/2, log(1 + omega lambda) = log omega + log lambda - log p,
+ *     log P0 = log Q(n) - sum_j m_j log max(p_j, q_j) + sum_{p > 1/2} m_j log omega_j - (n - sum_{p > 1/2} m_j) log lambda,
+ * in which no term is more than twice log P0 + 3 sum_j mean_j |log omega_j|: with h = -p log p - q log q, log P0 - log Q is
+ * sum m h + sum m p log omega, -log max(p, q) <= h, and |log lambda| <= |log p/q| + |log omega| where |log p/q| min(p, q) <= h.
+ *
+ * Covariances, j != l:
+ *     cov_jl = E_w zc_j zc_l                                                       = d mean_j / d log omega_l
+ * are of about -V_j V_l / V, V_j = m_j p_j q_j, as the terms of the sum are: little cancels. The variance is minus the sum of
+ * the others, for sum X_j is certain, and all of them have one sign (the law is negatively associated):
+ *     cov_jj = -E_w zc_j (Zc - zc_j),
+ * where the class that has more than half of V, if one has, is left out of Z, and added where it belongs, so that Zc - zc_j
+ * does not cancel either. (E_w zc_j^2 + E_w v_j is the same, but the difference of two numbers of the size of V_j.)
+ *     (cov d)_j = E_w zc_j (sum_l (d_l - dm) zc_l - (d_j - dm) Zc)
+ * for the same reason, for any dm: the mean of d, weighted by V, makes the terms smallest.
+ *
+ * Means: mean_j = m_j p_j + E_w z_j = d log P0 / d log omega_j. Where V < GURN_SMALL_VARIANCE the law hugs one x, and the mean
+ * of the rarer of drawn and not drawn is down to V/2 of that under the tilt. There, with rho_j the less likely of pi_j and
+ * 1 - pi_j, and r_j of p_j and q_j,
+ *     its mean = m_j E_w rho_j = -E_w zc_j Zc + m_j E_w rho_j^2,
+ * both terms of which are small with the mean. (For E_w f (Z - E_w Z) = -E_w df/d(it), as the integral of a derivative over
+ * the circle vanishes, with f = m_j rho_j.)
+ *
+ * Third cumulants: with H_jl = G_jl + G_lj - G_jj - G_ll, which is 0 for j = l,
+ *     sum_jl G_jl cov_jl = 1/2 sum_{j != l} H_jl cov_jl    (rows of the covariance sum to 0),
+ *     its gradient to log omega_a = E_w zc_a s + E_w v_a h_a,      h_a = sum_l H_al zc_l,   s = 1/2 sum_a zc_a h_a - E_w(same),
+ * which follows from d E_w f / d log omega_a = E_w [zc_a f + d f / d log omega_a].
  *
  * How many nodes. With V = sum m_j p_j q_j and L = GURN_CONTOUR_NATS + log(1 + 12 V)/2, where Q(n) >= 1/sqrt(1 + 12 V)
  * (the largest probability of a whole-numbered variate of variance V; n is the mean, hence a mode: Darroch 1964):
@@ -27,14 +48,15 @@
  * That leaves at most GURN_CONTOUR_NODES nodes for any urn: V < L/2 visits them all, (M+1)/2 <= 31; larger V ever
  * fewer, 16 in the end.
  *
- * Accuracy: terms are at most 1, their sum at least M / sqrt(1 + 12 V), so that little cancels: about 1e-14 relative
- * for log P0, 1e-14 m_j p_j absolute for a mean. Where a class is all but never or all but always drawn in full (mean <
- * 1e-14 m_j p_j) that is noise.
+ * Accuracy: terms are at most 1, their sum at least M / sqrt(1 + 12 V), so that little cancels: log Q(n) has an absolute error
+ * of about 1e-15, the rest what is said above. Counts that are certain (n = 0, n = sum m, one class with balls) are not
+ * calculated: they have their mean, and covariance 0, exactly.
  */
 #ifndef GURN_MOMENTS_H
 #define GURN_MOMENTS_H
 
-#include "gammamath.h"
+#include "binomial.h"
+#include "omega.h"
 #include "tilt.h"
 
 #define GURN_CONTOUR_NODES 32
@@ -73,51 +95,38 @@ GURN_FN gurn_contour gurn_contour_choose(double variance, double total) {
     return c;
 }
 
-/* sin t and 1 - cos t at node s. */
-typedef struct gurn_node {
-    double t, sine, versine;
-} gurn_node;
+#define GURN_L(name) s_##name
+#include "contour_lanes.h"
+#undef GURN_L
+
+typedef s_node gurn_node;
 
 GURN_FN gurn_node gurn_contour_node(gurn_contour c, int32_t s) {
     gurn_node node;
     node.t = c.step * s;
-    double h = sin(0.5 * node.t);
+    double h = sin(0.5 * node.t), v = node.t * node.t, series = 1.0 / 355687428096000.0; /* 17! */
     node.sine = sin(node.t);
     node.versine = 2.0 * h * h;
+    series = fma(-series, v, 1.0 / 1307674368000.0);
+    series = fma(-series, v, 1.0 / 6227020800.0);
+    series = fma(-series, v, 1.0 / 39916800.0);
+    series = fma(-series, v, 1.0 / 362880.0);
+    series = fma(-series, v, 1.0 / 5040.0);
+    series = fma(-series, v, 1.0 / 120.0);
+    series = fma(-series, v, 1.0 / 6.0);
+    node.bend = node.t < 1.0 ? -series * v * node.t : node.sine - node.t;
     return node;
 }
 
-/*
- * log phi(t) - i p t = log(modulus) + i phase of one ball of a class. The phase is taken from the less likely of drawn
- * and not drawn, phi = e^{it} (p + q e^{-it}), so that little cancels in it.
- */
-GURN_FN gurn_complex gurn_node_log(gurn_node node, double p, double q) {
-    double less = p <= q ? p : q;
-    double phase = atan2(less * node.sine, fma(-less, node.versine, 1.0)) - less * node.t;
-    gurn_complex log_phi;
-    log_phi.re = 0.5 * log1p(-2.0 * p * q * node.versine);
-    log_phi.im = p <= q ? phase : -phase;
-    return log_phi;
-}
-
-/* Phi at a node from sum_j m_j gurn_node_log: shift = n - sum m_j p_j. Doubled for all but the first. */
+/* Phi at a node from sum_j m_j node_log: shift = n - sum m_j p_j. Doubled for all but the first. */
 GURN_FN gurn_complex gurn_node_weight(gurn_node node, gurn_complex log_phi, double shift) {
     double phase = log_phi.im - shift * node.t, size = (node.t > 0.0 ? 2.0 : 1.0) * exp(log_phi.re);
     gurn_complex w = {size * cos(phase), size * sin(phase)};
     return w;
 }
 
-/*
- * What one class gives to shift, n - sum m_j p_j: a whole number, which is exact and to be summed apart, and a rest
- * that is small where p is near 1 too.
- */
-GURN_FN double gurn_shift_whole(double m, double p) { return p <= 0.5 ? 0.0 : m; }
-GURN_FN double gurn_shift_rest(double m, double p, double q) { return p <= 0.5 ? -m * p : m * q; }
-
-/* log P0 from z = sum of Phi's real parts over the nodes and sums = sum_j m_j log(1 + omega_j lambda). */
-GURN_FN double gurn_contour_log_norm(gurn_contour c, double z, double sums, double n, double ell) {
-    return sums + log(z / c.period) - n * ell * GURN_LN2;
-}
+/* log Q(n) from z = sum of Phi's real parts over the nodes. */
+GURN_FN double gurn_contour_log_sum(gurn_contour c, double z) { return log(z / c.period); }
 
 /* 1 / phi */
 GURN_FN gurn_complex gurn_node_inverse(gurn_node node, double p) {
@@ -149,20 +158,76 @@ GURN_FN gurn_complex gurn_node_centred(gurn_complex w, gurn_complex f, double me
     return gurn_complex_mul(w, f);
 }
 
-/* v = m pi (1 - pi) = m p q e^{it} / phi^2, and v (1 - 2 pi) = v (q - p e^{it}) / phi */
-GURN_FN gurn_complex gurn_node_v(gurn_node node, double m, double p, double q, gurn_complex *v_third) {
+/* v = m pi (1 - pi) = m p q e^{it} / phi^2 */
+GURN_FN gurn_complex gurn_node_v(gurn_node node, double m, double p, double q) {
     double mpq = m * p * q;
-    gurn_complex inverse = gurn_node_inverse(node, p);
-    gurn_complex e = {1.0 - node.versine, node.sine}, scaled = {mpq * e.re, mpq * e.im};
-    gurn_complex v = gurn_complex_mul(gurn_complex_mul(scaled, inverse), inverse);
-    gurn_complex odd = {q - p * e.re, -p * e.im};
-    *v_third = gurn_complex_mul(gurn_complex_mul(v, odd), inverse);
-    return v;
+    gurn_complex inverse = gurn_node_inverse(node, p), scaled = {mpq * (1.0 - node.versine), mpq * node.sine};
+    return gurn_complex_mul(gurn_complex_mul(scaled, inverse), inverse);
 }
 
-/* log(1 + 2^lambda), natural: -log q, from p and q = 1 - p. */
-GURN_FN double gurn_log1p_odds(double lambda, double p, double q) {
-    return p <= 0.5 ? -log1p(-p) : fma(lambda, GURN_LN2, -log1p(-q));
+/* Below it means are calculated as the note above says. */
+#define GURN_SMALL_VARIANCE 0.25
+
+/* rho^2, rho = r (e^{it} if the less likely is to be drawn, else 1) / phi */
+GURN_FN gurn_complex gurn_node_rare(gurn_node node, double p, double q) {
+    gurn_complex e = {1.0 - node.versine, node.sine}, rho = gurn_node_inverse(node, p);
+    if (p <= q) rho = gurn_complex_mul(rho, e);
+    double less = p <= q ? p : q;
+    rho.re *= less;
+    rho.im *= less;
+    return gurn_complex_mul(rho, rho);
+}
+
+/* The mean from -E_w zc Zc and E_w rho^2. */
+GURN_FN double gurn_mean_of_rare(double m, double p, double q, double minus_zz, double rho2) {
+    double rare = fma(m, rho2, minus_zz);
+    return p <= q ? rare : m - rare;
+}
+
+/* The tilt of one row, natural: every log omega is taken from the largest first, which is exact. */
+typedef struct gurn_law_tilt {
+    double largest; /* log omega */
+    double shift;   /* lambda_j = log omega_j - largest + shift */
+} gurn_law_tilt;
+
+/* log omega as it counts: held GURN_OMEGA_REACH bits below the largest (and above, which only a class without balls can be). */
+GURN_FN double gurn_law_held(double log_omega, double largest) {
+    const double reach = GURN_OMEGA_REACH * GURN_LN2;
+    double distance = log_omega - largest;
+    return distance < -reach ? largest - reach : distance > reach ? largest + reach : log_omega;
+}
+GURN_FN gurn_odds gurn_law_odds(double held, gurn_law_tilt tilt) { return s_odds_of(held, tilt.largest, tilt.shift); }
+
+/*
+ * By how much the tilt's logarithm is too large where the law hugs one x (moments above). Any tilt that is near enough gives
+ * the same law, and the tilt's search stops where sum m p is n within 2^-46 n. But where what is drawn of the rare classes
+ * (drawn: sum m p over p <= 1/2) and left of the others (left: sum m q) are smaller than that, they may be far apart, and
+ * what is lost to rounding is of the size of the larger. whole: n - sum m of the others.
+ */
+GURN_FN double gurn_tilt_off(double variance, double whole, double drawn, double left) {
+    if (!(variance < GURN_SMALL_VARIANCE) || whole != 0.0 || !(drawn > 0.0) || !(left > 0.0)) return 0.0;
+    double off = 0.5 * log(drawn / left);
+    return fabs(off) > 0.01 ? off : 0.0;
+}
+
+/* n less the mean of the sum: a whole number, and sums that are small where the law hugs one x. */
+GURN_FN double gurn_tilt_miss(double whole, gurn_pair drawn, gurn_pair left) {
+    gurn_pair miss = gurn_two_sum(left.hi, -drawn.hi);
+    gurn_sum_add(&miss, whole);
+    return miss.hi + (miss.lo + (left.lo - drawn.lo));
+}
+
+/* What a class adds to log P0 - log Q(n), and log P0 from it; whole: n - sum_{p > 1/2} m. */
+GURN_FN void gurn_log_norm_add(gurn_pair *sum, double m, double log_omega, gurn_odds odds) {
+    gurn_sum_add(sum, -m * odds.log_more);
+    if (odds.lambda > 0.0) gurn_sum_add(sum, m * log_omega);
+}
+GURN_FN double gurn_log_norm(gurn_pair sum, double whole, gurn_law_tilt tilt, double log_q) {
+    gurn_pair minus_log_lambda = gurn_two_sum(tilt.largest, -tilt.shift);
+    gurn_sum_add(&sum, whole * minus_log_lambda.hi);
+    gurn_sum_add(&sum, whole * minus_log_lambda.lo);
+    gurn_sum_add(&sum, log_q);
+    return gurn_sum_value(sum);
 }
 
 #endif

@@ -54,6 +54,12 @@ GURN_DEVICE T gurn_tile_sum(T value) {
     return value;
 }
 
+/* What the lane has that is `distance` away, a power of two below LANES: lane l gets lane l ^ distance. */
+template <int LANES, class T>
+GURN_DEVICE T gurn_tile_exchange(T value, int distance) {
+    return __shfl_xor_sync(GURN_ALL_LANES, value, distance, LANES);
+}
+
 /* The least value of the tile. Identity +infinity; no NaN. */
 template <int LANES, class T>
 GURN_DEVICE T gurn_tile_least(T value) {

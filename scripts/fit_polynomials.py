@@ -88,3 +88,14 @@ def remainder_over(u):  # (digamma(z+1) - log(z (z+1)) / 2) / u, u = 1 / (z + 1/
 
 show("float (digamma(z+1) - log(z (z+1)) / 2) / u, u = 1 / (z + 1/2)^2, z >= 1, degree 4",
      *remez(remainder_over, lambda u: 1 / remainder_over(u), mp.mpf(10) ** -9, mp.mpf(4) / 9, 4), False)
+
+
+def atan_bend(u):  # (atan(z) / z - 1) / z^2, u = z^2
+    if u == 0:
+        return mp.mpf(-1) / 3
+    z = mp.sqrt(u)
+    return (mp.atan(z) / z - 1) / u
+
+
+show("double (atan(z)/z - 1)/z^2 in u = z^2, |z| <= tan(pi/8), degree 11",
+     *remez(atan_bend, lambda u: 1 / atan_bend(u), mp.mpf(0), (SQ - 1)**2, 11), True)

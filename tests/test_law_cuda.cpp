@@ -194,7 +194,7 @@ TEST_P(LawCuda, BadRowsPoisonThemselvesAlone) {
             const std::vector<double> x_alone(x.end() - classes, x.end());
             p.log_omega[classes - 1] = NAN;
             p.log_omega[classes + 1] = INFINITY;
-            p.log_omega[2 * classes] = -INFINITY;
+            for (size_t c = 1; c < classes; c++) p.log_omega[2 * classes + c] = -INFINITY; /* 2 balls left, of n = 4 */
             p.n_rows[3] = -1;
             p.n_rows[4] = n_max + 1; /* no more than the balls, but more than the plan is for */
             const auto bad = [](int64_t b) { return b < 5; };
