@@ -256,23 +256,21 @@ static void draw_by_recurrence(const gurn_plain_job *job, const scratch *s, int6
     const gurn_plan_view *view = &s->urn;
     bool merged = is_merged(job), shared = merged && omega_shared(job);
     int32_t low = view->classes, high = -1; /* first places of the rows */
-    double left[TILE], u[2][TILE], k[TILE], odds[TILE] = {0};
-    for (int r = 0; r < TILE; r++) {
-        int at = r < rows ? r : rows - 1;
-        left[r] =
-            write >> at & 1 ? gurn_row_n(&job->in, b + at) : 0; /* of another urn, perhaps: more than this one has */
-        if (merged) continue;
-        low = law[at].first < low ? law[at].first : low;
-        high = law[at].first > high ? law[at].first : high;
+    double left[TILE], u[2][TILE], k[TILE], odds[TILE];
+    for (int r = 0; r < TILE; r++) left[r] = gurn_row_n(&job->in, b + (r < rows ? r : rows - 1));
+    /* Rows of another urn may draw more than this one has. */
+    for (int r = 0; r < rows && write != (1u << rows) - 1; r++) left[r] = write >> r & 1 ? left[r] : 0.0;
+    for (int r = rows; r < TILE; r++) left[r] = left[rows - 1];
+    for (int r = 0; r < rows && !merged; r++) {
+        low = law[r].first < low ? law[r].first : low;
+        high = law[r].first > high ? law[r].first : high;
     }
+    for (int r = 0; r < TILE && !merged; r++) odds[r] = 0.0;
     for (int32_t i = 0; i < view->classes; i++) {
         const gurn_step *step = &view->steps[i];
         const double *lambda = !merged ? odds : shared ? NULL : s->lambda + (int64_t)i * TILE;
         if (i % 2 == 0 && step->m_rest > 0) tile_uniforms(&s->noise, GURN_PLAIN_CHAIN_TAG, i / 2, b, u);
-        for (int r = 0; r < TILE && i >= low && i <= high + 1; r++) {
-            int at = r < rows ? r : rows - 1;
-            odds[r] = law[at].first == i ? law[at].lambda : 0.0;
-        }
+        for (int r = 0; r < rows && i >= low && i <= high + 1; r++) odds[r] = law[r].first == i ? law[r].lambda : 0.0;
         for (int v = 0; v < TILE; v += V_HALF) {
             v_f64 n = v_f64_load(left + v), count = v_splat64(0.0);
             if (step->m_rest == 0)
