@@ -7,7 +7,8 @@
 
 #include "cli.h"
 
-static const char HELP[] =
+/* In two parts: compilers need not take longer string literals. */
+static const char HELP_OPTIONS[] =
     "usage: gumbelurn fit --m LIST --in FILE [options]\n"
     "\n"
     "Learns the importances omega behind rows of observed counts, by one of two methods:\n"
@@ -47,7 +48,8 @@ static const char HELP[] =
     "  --loss LOSS         means (default): squared error of minibatch means, without bias;\n"
     "                      rows: of single rows, as published, which buys a smaller variance of\n"
     "                      the counts with wrong means\n"
-    "  --seed S            of the split, the order of rows, and the draws; default 0\n"
+    "  --seed S            of the split, the order of rows, and the draws; default 0\n";
+static const char HELP_NOTES[] =
     "\n"
     "Prints, for every class, the means of data and urn, log omega with sum 0, and omega with sum\n"
     "1; mle also the log-likelihood and the standard errors of log omega (from the observed\n"
@@ -57,8 +59,11 @@ static const char HELP[] =
     "Where the likelihood has no maximum, since some classes are never drawn or, in every row,\n"
     "drawn whole before others are touched, mle takes the limit and says so: classes fall into\n"
     "groups between which the ratio of omega is infinite (group 0 has the highest), and within a\n"
-    "group log omega is estimated as ever. log_omega is then that of the group of most classes,\n"
-    "and infinite for the others.\n"
+    "group log omega is estimated as ever. Classes that in every row were all drawn whole, or all\n"
+    "untouched, share a group without an estimate, nan: of the ratios between them the data say\n"
+    "nothing. log_omega and omega are those within one group, in which most ratios are known and\n"
+    "then most balls were drawn, and infinite or 0 for the others. The log-likelihood and the urn's\n"
+    "means are those in the limit; between groups there is no covariance, but nan.\n"
     "\n" LIST_HELP;
 
 enum {
@@ -102,12 +107,6 @@ struct fit {
     const char *in, *out, *covariance;
 };
 
-void centre(double *log_omega, int32_t classes) {
-    double mean = 0;
-    for (int32_t c = 0; c < classes; c++) mean += log_omega[c] / classes;
-    for (int32_t c = 0; c < classes; c++) log_omega[c] -= mean;
-}
-
 static double *data_means(const struct counts *counts) {
     double *mean = allocate((size_t)counts->classes, sizeof *mean);
     for (int64_t r = 0; r < counts->rows; r++)
@@ -127,11 +126,10 @@ static double *normalised(const double *log_omega, int32_t classes) {
     double *omega = allocate((size_t)classes, sizeof *omega), largest = -HUGE_VAL, sum = 0;
     for (int32_t c = 0; c < classes; c++)
         if (isfinite(log_omega[c])) largest = fmax(largest, log_omega[c]);
-    for (int32_t c = 0; c < classes; c++) {
-        omega[c] = exp(log_omega[c] - largest);
-        if (isfinite(log_omega[c])) sum += omega[c];
-    }
-    for (int32_t c = 0; c < classes; c++) omega[c] /= sum;
+    for (int32_t c = 0; c < classes; c++)
+        if (isfinite(log_omega[c])) sum += exp(log_omega[c] - largest);
+    for (int32_t c = 0; c < classes; c++)
+        omega[c] = isfinite(log_omega[c]) ? exp(log_omega[c] - largest) / sum : exp(log_omega[c]);
     return omega;
 }
 
@@ -167,21 +165,26 @@ static void warn_of_groups(const struct fit *fit, const struct mle_result *resul
     for (int32_t c = 0; c < classes; c++)
         if (result->group[c] >= 0) some[result->group[c]] = c;
     for (int32_t g = 0; g < result->groups; g++) {
+        const bool twins = result->twins[g];
+        const char *is = twins ? "are" : "is", *its = twins ? "their" : "its";
+        const char *unknown = twins ? ", and nothing in the data orders them" : "";
         char names[256];
-        if (g == result->main) continue;
         name_classes(names, sizeof names, result->group, g, classes);
-        if (never_drawn(fit, some[g]))
-            warn("%s is never drawn: its log omega is -infinity", names);
+        if (g == result->main && !twins) continue;
+        if (g == result->main)
+            warn("%s: in every row all drawn whole, or all untouched; nothing in the data orders them", names);
+        else if (never_drawn(fit, some[g]))
+            warn("%s %s never drawn: %s log omega is -infinity%s", names, is, its, unknown);
         else if (always_whole(fit, some[g]))
-            warn("%s is always drawn whole: its log omega is +infinity", names);
+            warn("%s %s always drawn whole: %s log omega is +infinity%s", names, is, its, unknown);
         else if (g < result->main)
-            warn("%s: in every row drawn whole before any class of a later group is touched; log omega is +infinity",
-                 names);
+            warn("%s: in every row drawn whole before any class of a later group is touched; log omega is +infinity%s",
+                 names, unknown);
         else
             warn(
                 "%s: in every row untouched until all classes of earlier groups are drawn whole; log omega is "
-                "-infinity",
-                names);
+                "-infinity%s",
+                names, unknown);
     }
     if (result->groups > 1)
         warn("the likelihood has no maximum: it was taken in the limit, and within each group of classes");
@@ -261,11 +264,8 @@ static void report_mle(const struct fit *fit, const struct mle_result *result) {
 
 static void run_mle(struct fit *fit) {
     const int32_t classes = fit->urn.classes;
-    bool informative = false;
-    for (int64_t r = 0; r < fit->counts.rows; r++)
-        informative = informative || (fit->counts.n[r] > 0 && fit->counts.n[r] < fit->urn.balls);
-    if (!informative) fail("%s: every row has no ball or all of them: there is nothing to learn", fit->in);
     struct mle_result result = {.group = allocate((size_t)classes, sizeof(int32_t)),
+                                .twins = allocate((size_t)classes, sizeof(bool)),
                                 .log_omega = allocate((size_t)classes, sizeof(double)),
                                 .standard_error = allocate((size_t)classes, sizeof(double)),
                                 .mean = allocate((size_t)classes, sizeof(double))};
@@ -277,6 +277,7 @@ static void run_mle(struct fit *fit) {
         fail("not converged: %.1e standard errors from the maximum after %lld steps", result.distance,
              (long long)result.iterations);
     free(result.group);
+    free(result.twins);
     free(result.log_omega);
     free(result.standard_error);
     free(result.mean);
@@ -335,7 +336,9 @@ int run_fit(int argc, char **argv) {
     struct sgd_options *sgd = &fit.sgd;
     int method = -1;
     const char *only_sgd = NULL; /* an option that was given */
-    for (int code; (code = next_option(argc, argv, OPTIONS, &fit.urn, HELP)) != -1;) {
+    char help[sizeof HELP_OPTIONS + sizeof HELP_NOTES];
+    snprintf(help, sizeof help, "%s%s", HELP_OPTIONS, HELP_NOTES);
+    for (int code; (code = next_option(argc, argv, OPTIONS, &fit.urn, help)) != -1;) {
         switch (code) {
             case OPT_METHOD: method = parse_choice("--method", optarg, methods); break;
             case OPT_IN: fit.in = optarg; break;
@@ -365,6 +368,10 @@ int run_fit(int argc, char **argv) {
     if (!fit.in) usage_error("--in is missing: the file of counts");
 
     counts_read(&fit.counts, fit.in, &fit.urn);
+    bool informative = false;
+    for (int64_t r = 0; r < fit.counts.rows; r++)
+        informative = informative || (fit.counts.n[r] > 0 && fit.counts.n[r] < fit.urn.balls);
+    if (!informative) fail("%s: every row has no ball or all of them: there is nothing to learn", fit.in);
     fit.mean = data_means(&fit.counts);
     if (method == 0) {
         fit.urn.chain = GURN_CHAIN_EXACT;
