@@ -263,12 +263,13 @@ struct sgd_options {
 struct sgd_result {
     int64_t train_rows, validation_rows;
     double train_loss, validation_loss; /* NaN when there is no such row */
-    double *log_omega;                  /* [classes]: in the starting point, out the result; sum 0 */
+    double *log_omega;                  /* [classes]: in the starting point, out the result; sum 0; 0 of no balls */
     double *model_mean;                 /* [classes]: of draws with the result */
 };
 
-void fit_sgd(const struct session *session, const struct counts *counts, const struct sgd_options *options,
-             struct sgd_result *result);
+/* Fails where learning diverges. m[classes]: of the session's plan. */
+void fit_sgd(const struct session *session, const struct counts *counts, const int32_t *m,
+             const struct sgd_options *options, struct sgd_result *result);
 
 /* --------------------------------------------------------------------------- fitting by maximum likelihood (mle.c) --- */
 

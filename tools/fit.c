@@ -58,12 +58,20 @@ static const char HELP_NOTES[] =
     "\n"
     "Where the likelihood has no maximum, since some classes are never drawn or, in every row,\n"
     "drawn whole before others are touched, mle takes the limit and says so: classes fall into\n"
-    "groups between which the ratio of omega is infinite (group 0 has the highest), and within a\n"
-    "group log omega is estimated as ever. Classes that in every row were all drawn whole, or all\n"
-    "untouched, share a group without an estimate, nan: of the ratios between them the data say\n"
-    "nothing. log_omega and omega are those within one group, in which most ratios are known and\n"
-    "then most balls were drawn, and infinite or 0 for the others. The log-likelihood and the urn's\n"
-    "means are those in the limit; between groups there is no covariance, but nan.\n"
+    "groups between which the ratio of omega is infinite (group 0 has the highest), and within\n"
+    "a group log omega is estimated as ever. Classes that in every row were all drawn whole, or\n"
+    "all untouched, share a group without an estimate, nan: of the ratios between them the data\n"
+    "say nothing. log_omega and omega are those within one group, in which most ratios are\n"
+    "known and then most balls were drawn, and infinite or 0 for the others. The log-likelihood\n"
+    "and the urn's means are those in the limit; between groups there is no covariance, but\n"
+    "nan.\n"
+    "\n"
+    "sgd fails where learning diverges and a smaller --learning-rate is needed: when log omega\n"
+    "of two classes come 700 further apart than at the start, or the loss that is minimised (of\n"
+    "means or rows, of all rows to learn from) ends a tenth above its start and then some: more\n"
+    "than chance and a few steps explain, by half the variance of the counts of a row, and by\n"
+    "what half a unit of log omega does. It also fails when no step had a gradient, and warns\n"
+    "when the urn's means end that far from the data's.\n"
     "\n" LIST_HELP;
 
 enum {
@@ -295,17 +303,24 @@ static void report_sgd(const struct fit *fit, const struct sgd_result *result) {
     printf("train loss       %.6g\n", result->train_loss);
     if (result->validation_rows) printf("validation loss  %.6g\n", result->validation_loss);
     printf("\n%5s %9s %12s %12s %11s %11s\n", "class", "m", "data mean", "urn mean", "log omega", "omega");
-    for (int32_t c = 0; c < urn->classes; c++)
-        printf("%5d %9d %12.6g %12.6g %11.5f %11.6g\n", c, urn->m[c], fit->mean[c], result->model_mean[c],
-               result->log_omega[c], omega[c]);
+    for (int32_t c = 0; c < urn->classes; c++) {
+        printf("%5d %9d %12.6g %12.6g ", c, urn->m[c], fit->mean[c], result->model_mean[c]);
+        if (urn->m[c])
+            printf("%11.5f %11.6g\n", result->log_omega[c], omega[c]);
+        else
+            printf("%11s %11s\n", "-", "-");
+    }
     flush_stdout();
     if (fit->out) {
         struct writer writer;
         writer_open(&writer, fit->out);
         write_text(&writer, "class,m,data_mean,urn_mean,log_omega,omega\n");
-        for (int32_t c = 0; c < urn->classes; c++)
-            write_text(&writer, "%d,%d,%.9g,%.9g,%.9g,%.9g\n", c, urn->m[c], fit->mean[c], result->model_mean[c],
-                       result->log_omega[c], omega[c]);
+        for (int32_t c = 0; c < urn->classes; c++) {
+            write_text(&writer, "%d,%d,%.9g,%.9g", c, urn->m[c], fit->mean[c], result->model_mean[c]);
+            put(&writer, result->log_omega[c], 9);
+            put(&writer, omega[c], 9);
+            write_text(&writer, "\n");
+        }
         writer_close(&writer);
     }
     free(omega);
@@ -323,7 +338,9 @@ static void run_sgd(struct fit *fit) {
     session_open(&session, &fit->urn, fit->counts.n_max);
     struct sgd_result result = {.log_omega = fit->urn.log_omega,
                                 .model_mean = allocate((size_t)classes, sizeof(double))};
-    fit_sgd(&session, &fit->counts, &fit->sgd, &result);
+    fit_sgd(&session, &fit->counts, fit->urn.m, &fit->sgd, &result);
+    for (int32_t c = 0; c < classes; c++)
+        if (fit->urn.m[c] == 0) result.log_omega[c] = NAN;
     report_sgd(fit, &result);
     session_close(&session);
     free(result.model_mean);
