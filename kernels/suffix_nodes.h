@@ -55,6 +55,18 @@ GURN_FN bool gurn_suffix_within(int32_t d, int32_t most) {
 }
 
 /*
+ * The slope of the line through two nodes that differ by `rise` modulo 2^32, which is 512 bits: more than that lie between nodes of
+ * a wide table. The sums of nodes next to each other differ by 60 bits at most, so the line falls as the reference rises, within
+ * a few dozen bits; and the reference rises at the same rate between the two nodes, or nearly so. middle: of the reference there.
+ */
+GURN_FN int32_t gurn_suffix_nodes_slope(int32_t rise, const gurn_suffix_nodes *n, const int32_t *middle) {
+    float expected = (float)(int32_t)((uint32_t)middle[0] - (uint32_t)middle[1]) * (float)n->apart;
+    float turns = (expected - (float)rise) * 0x1p-32f;
+    float whole = (float)s_truncate32(turns + (turns < 0.0f ? -0.5f : 0.5f));
+    return s_truncate32(((float)rise + whole * 0x1p32f) * n->inverse);
+}
+
+/*
  * The polynomial through the logarithms of the sums at the nodes (s_log2_fixed) of a table of count entries. reference:
  * T_M of entry 0 and on.
  * *exponent: that of gurn_suffix; the largest entry is a little more than that of the nodes. False: it can not be
@@ -74,7 +86,8 @@ GURN_FN bool gurn_suffix_nodes_fit(gurn_suffix_nodes *n, int32_t count, const in
     uint32_t y[GURN_SUFFIX_NODES];
     for (int32_t t = 0; t <= last; t++)
         y[t] = ((uint32_t)*exponent << 23) - (uint32_t)log2_sum[t] - (uint32_t)reference[n->first + t * n->apart];
-    n->slope = s_truncate32((float)(int32_t)(y[middle + 1] - y[middle]) * n->inverse);
+    n->slope = gurn_suffix_nodes_slope((int32_t)(y[middle + 1] - y[middle]), n,
+                                       reference + n->first + middle * n->apart + n->apart / 2);
     n->base = (int32_t)(y[0] - (uint32_t)n->first * (uint32_t)n->slope);
     int32_t d[GURN_SUFFIX_NODES];
     uint32_t step = (uint32_t)n->apart * (uint32_t)n->slope;

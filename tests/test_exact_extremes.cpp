@@ -171,6 +171,42 @@ TEST_P(ExactExtremes, AHundredThousandDrawn) {
 }
 
 /*
+ * Tables so wide that the logarithms of their neighbouring nodes differ by more than the 512 bits that they are held modulo: the
+ * law's log-probabilities, means within 6 of their standard errors, and gradients of the right size.
+ */
+TEST_P(ExactExtremes, MillionsDrawn) {
+    if (!chosen() || !float32()) GTEST_SKIP() << "every instruction set draws the same, and float64 takes long";
+    Random random(26);
+    for (const int m : {787452, 1000000, 3000000}) {
+        for (const double spread : {0.0, 2.0}) {
+            const Problem p = exact({m, m, m + 1}, m, random.uniforms(3, -spread, spread), emulated() ? 4 : 16);
+            const Answer a = forward(p, kX | kLogP);
+            expect_the_law(p, a);
+            const Law::Moments moments = law(p).moments(true);
+            for (int c = 0; c < 3; c++) {
+                double sum = 0;
+                for (int64_t b = 0; b < p.rows; b++) sum += a.x[b * 3 + c];
+                const double error = std::sqrt(moments.covariance[static_cast<size_t>(c) * 3 + c] / p.rows);
+                EXPECT_TRUE(std::fabs(sum / p.rows - moments.mean[c]) <= 6 * error + 1e-7 * m)
+                    << sum / p.rows << " for " << moments.mean[c] << " within " << error << " class " << c << " of "
+                    << m;
+            }
+            /* The relaxed gradient of a count to its own log omega is about its variance. */
+            for (int c = 0; c < 3; c++) {
+                Incoming incoming;
+                incoming.x.assign(p.rows * 3, 0);
+                for (int64_t b = 0; b < p.rows; b++) incoming.x[b * 3 + c] = 1;
+                const Gradient gradient = backward(p, a.x, incoming);
+                expect_scale_invariance(p, gradient, 1e-3);
+                const double want = moments.covariance[static_cast<size_t>(c) * 3 + c] * p.rows;
+                EXPECT_TRUE(gradient.log_omega[c] >= want / 10 && gradient.log_omega[c] <= 10 * want)
+                    << gradient.log_omega[c] << " for about " << want << " class " << c << " of " << m;
+            }
+        }
+    }
+}
+
+/*
  * Odds of up to 1e60 between two classes, whatever n forces, classes without balls: valid, finite, the law's
  * log-probability.
  */

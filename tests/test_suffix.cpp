@@ -311,6 +311,43 @@ TEST(Suffix, TablesFromNodes) {
     }
 }
 
+// Tables of several thousand entries, beside sums of all entries in double. Between neighbouring nodes more than the 512 bits may
+// lie that logarithms are held modulo.
+TEST(Suffix, VeryWideTables) {
+    Random random(8);
+    int smooth = 0, all = 0;
+    for (int trial = 0; trial < 20; trial++) {
+        const int C = random.integer(3, 4), most = trial < 18 ? 1000000 : 4000000;
+        std::vector<int32_t> m;
+        int total = 0;
+        for (int c = 0; c < C; c++) total += m.emplace_back(random.integer(most / 10, most));
+        const Suffix s(m, random.uniforms(C, -(trial % 4), trial % 4), random.integer(total / 50, total - total / 50));
+        ASSERT_TRUE(s.drawn);
+        for (int32_t i = 1; i < C - 1; i++) {
+            const gurn_suffix &p = s.s32[i], &q = s.s64[i];
+            ASSERT_EQ(p.top, q.top);
+            /* Near the ends of a window it shows what lies beyond the next. */
+            const int32_t edge = (p.high - p.low) / 8;
+            const int32_t low = std::max(p.low + edge, q.low), high = std::min(p.high - edge, q.high);
+            const int32_t centre = low + (high - low) / 2;
+            ASSERT_LT(low, high);
+            const auto value = [&](int32_t r) {
+                return std::pair(s.rest[p.begin + p.top - r] * -0x1p-23, std::log2(s.table64[q.begin + q.top - r]));
+            };
+            const auto base = value(centre);
+            double worst = 0;
+            for (int32_t r = low; r <= high; r++) {
+                const auto here = value(r);
+                worst = std::max(worst, std::fabs(here.first - base.first - (here.second - base.second)));
+            }
+            ASSERT_TRUE(worst <= 1e-5) << "trial " << trial << " place " << i << ": " << worst;
+            smooth += p.apart > 0;
+            all++;
+        }
+    }
+    EXPECT_GE(smooth, all - all / 8);  // no reason to sum all entries, but where the plan keeps no tables of a size
+}
+
 // Where omega are near each other tables are smooth; where they are not, and the urn is small, they bend within a window,
 // which must be seen.
 TEST(Suffix, RoughTablesAreSummed) {

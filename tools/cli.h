@@ -419,12 +419,13 @@ struct sgd_options {
 struct sgd_result {
     int64_t train_rows, validation_rows;
     double train_loss, validation_loss; /* NaN when there is no such row */
-    double *log_omega;                  /* [classes]: in the starting point, out the result; sum 0 */
+    double *log_omega;                  /* [classes]: in the starting point, out the result; sum 0; 0 of no balls */
     double *model_mean;                 /* [classes]: of draws with the result */
 };
 
-void fit_sgd(const struct session *session, const struct counts *counts, const struct sgd_options *options,
-             struct sgd_result *result);
+/* Fails where learning diverges. m[classes]: of the session's plan. */
+void fit_sgd(const struct session *session, const struct counts *counts, const int32_t *m,
+             const struct sgd_options *options, struct sgd_result *result);
 
 /* --------------------------------------------------------------------------- fitting by maximum likelihood (mle.c) --- */
 
@@ -434,13 +435,14 @@ struct mle_options {
 
 struct mle_result {
     int32_t groups; /* 1 where the likelihood has a maximum; see separation.c */
-    int32_t main;   /* the group of most classes */
-    int32_t *group; /* [classes]: 0 is of the highest omega; -1 of a class without balls */
-    /* [classes], the caller's: within each group, with sum 0; NaN for the log omega of classes without balls, and for the
-       standard errors of a group of one */
+    int32_t main;   /* the one of most ratios known, then of most balls drawn */
+    /* [classes], the caller's, as are the others */
+    int32_t *group; /* 0 is of the highest omega; -1 of a class without balls */
+    bool *twins;    /* by group: whether the data say nothing of the ratios within */
+    /* Within each group, with sum 0; NaN for classes without balls and twins. Standard errors are NaN in a group of one, too */
     double *log_omega, *standard_error;
-    double *mean;       /* [classes], the caller's, zeroed: of the fitted law, over rows */
-    double *covariance; /* [classes][classes], the caller's or NULL: of the estimates; NaN between groups */
+    double *mean;                                /* zeroed: of the fitted law, over rows */
+    double *covariance;                          /* [classes][classes], or NULL: of the estimates; NaN between groups */
     double log_likelihood, log_likelihood_equal; /* the latter with all omega equal */
     double distance;                             /* from the maximum, in standard errors; the largest of the groups' */
     int64_t iterations;
@@ -454,8 +456,12 @@ struct mle_result {
 void fit_mle(const struct counts *counts, const struct urn *urn, const struct mle_options *options,
              struct mle_result *result);
 
-/* The groups of classes within which the likelihood has a maximum, into group[classes]; returns how many (separation.c). */
-int32_t separate(const struct counts *counts, const int32_t *m, int32_t *group);
+/*
+ * Divides the classes into groups between which the ratio of omega is infinite (separation.c); returns how many. group[classes]:
+ * 0 is of the highest omega, -1 a class without balls. twins[classes], by group: whether the data say nothing of the ratios
+ * within; in other groups the likelihood has a maximum.
+ */
+int32_t separate(const struct counts *counts, const int32_t *m, int32_t *group, bool *twins);
 
 /* The Cholesky factor of the covariance of counts with a given sum (laplacian.c). */
 struct laplacian {
@@ -468,7 +474,6 @@ bool laplacian_factor(struct laplacian *a, const double *matrix, double damping)
 /* solution[classes], with sum 0, of matrix * solution = right, whose sum is 0. */
 void laplacian_solve(const struct laplacian *a, const double *right, double *solution);
 void laplacian_pseudo_inverse(const struct laplacian *a, double *inverse); /* [classes][classes] */
-
-void centre(double *log_omega, int32_t classes); /* makes the sum 0 (fit.c) */
+void centre(double *values, int32_t classes);                              /* makes their sum 0 */
 
 #endif

@@ -59,9 +59,20 @@ static const char HELP_NOTES[] =
     "\n"
     "Where the likelihood has no maximum, since some classes are never drawn or, in every row,\n"
     "drawn whole before others are touched, mle takes the limit and says so: classes fall into\n"
-    "groups between which the ratio of omega is infinite (group 0 has the highest), and within a\n"
-    "group log omega is estimated as ever. log_omega is then that of the group of most classes,\n"
-    "and infinite for the others.\n";
+    "groups between which the ratio of omega is infinite (group 0 has the highest), and within\n"
+    "a group log omega is estimated as ever. Classes that in every row were all drawn whole, or\n"
+    "all untouched, share a group without an estimate, nan: of the ratios between them the data\n"
+    "say nothing. log_omega and omega are those within one group, in which most ratios are\n"
+    "known and then most balls were drawn, and infinite or 0 for the others. The log-\n"
+    "likelihood and the urn's means are those in the limit; between groups there is no\n"
+    "covariance, but nan.\n"
+    "\n"
+    "sgd fails where learning diverges and a smaller --learning-rate is needed: when log omega\n"
+    "of two classes come 700 further apart than at the start, or the loss that is minimised (of\n"
+    "means or rows, of all rows to learn from) ends a tenth above its start and then some: more\n"
+    "than chance and a few steps explain, by half the variance of the counts of a row, and by\n"
+    "what half a unit of log omega does. It also fails when no step had a gradient, and warns\n"
+    "when the urn's means end that far from the data's.\n";
 
 enum {
     OPT_METHOD = OPT_OWN,
@@ -107,12 +118,6 @@ struct fit {
     enum csv_header header;
 };
 
-void centre(double *log_omega, int32_t classes) {
-    double mean = 0;
-    for (int32_t c = 0; c < classes; c++) mean += log_omega[c] / classes;
-    for (int32_t c = 0; c < classes; c++) log_omega[c] -= mean;
-}
-
 static double *data_means(const struct counts *counts) {
     double *mean = allocate((size_t)counts->classes, sizeof *mean);
     for (int64_t r = 0; r < counts->rows; r++)
@@ -132,11 +137,10 @@ static double *normalised(const double *log_omega, int32_t classes) {
     double *omega = allocate((size_t)classes, sizeof *omega), largest = -HUGE_VAL, sum = 0;
     for (int32_t c = 0; c < classes; c++)
         if (isfinite(log_omega[c])) largest = fmax(largest, log_omega[c]);
-    for (int32_t c = 0; c < classes; c++) {
-        omega[c] = exp(log_omega[c] - largest);
-        if (isfinite(log_omega[c])) sum += omega[c];
-    }
-    for (int32_t c = 0; c < classes; c++) omega[c] /= sum;
+    for (int32_t c = 0; c < classes; c++)
+        if (isfinite(log_omega[c])) sum += exp(log_omega[c] - largest);
+    for (int32_t c = 0; c < classes; c++)
+        omega[c] = isfinite(log_omega[c]) ? exp(log_omega[c] - largest) / sum : exp(log_omega[c]);
     return omega;
 }
 
@@ -172,21 +176,26 @@ static void warn_of_groups(const struct fit *fit, const struct mle_result *resul
     for (int32_t c = 0; c < classes; c++)
         if (result->group[c] >= 0) some[result->group[c]] = c;
     for (int32_t g = 0; g < result->groups; g++) {
+        const bool twins = result->twins[g];
+        const char *is = twins ? "are" : "is", *its = twins ? "their" : "its";
+        const char *unknown = twins ? ", and nothing in the data orders them" : "";
         char names[256];
-        if (g == result->main) continue;
         name_classes(names, sizeof names, result->group, g, classes);
-        if (never_drawn(fit, some[g]))
-            warn("%s is never drawn: its log omega is -infinity", names);
+        if (g == result->main && !twins) continue;
+        if (g == result->main)
+            warn("%s: in every row all drawn whole, or all untouched; nothing in the data orders them", names);
+        else if (never_drawn(fit, some[g]))
+            warn("%s %s never drawn: %s log omega is -infinity%s", names, is, its, unknown);
         else if (always_whole(fit, some[g]))
-            warn("%s is always drawn whole: its log omega is +infinity", names);
+            warn("%s %s always drawn whole: %s log omega is +infinity%s", names, is, its, unknown);
         else if (g < result->main)
-            warn("%s: in every row drawn whole before any class of a later group is touched; log omega is +infinity",
-                 names);
+            warn("%s: in every row drawn whole before any class of a later group is touched; log omega is +infinity%s",
+                 names, unknown);
         else
             warn(
                 "%s: in every row untouched until all classes of earlier groups are drawn whole; log omega is "
-                "-infinity",
-                names);
+                "-infinity%s",
+                names, unknown);
     }
     if (result->groups > 1)
         warn("the likelihood has no maximum: it was taken in the limit, and within each group of classes");
@@ -266,11 +275,8 @@ static void report_mle(const struct fit *fit, const struct mle_result *result) {
 
 static void run_mle(struct fit *fit) {
     const int32_t classes = fit->urn.classes;
-    bool informative = false;
-    for (int64_t r = 0; r < fit->counts.rows; r++)
-        informative = informative || (fit->counts.n[r] > 0 && fit->counts.n[r] < fit->urn.balls);
-    if (!informative) fail("%s: every row has no ball or all of them: there is nothing to learn", fit->in);
     struct mle_result result = {.group = allocate((size_t)classes, sizeof(int32_t)),
+                                .twins = allocate((size_t)classes, sizeof(bool)),
                                 .log_omega = allocate((size_t)classes, sizeof(double)),
                                 .standard_error = allocate((size_t)classes, sizeof(double)),
                                 .mean = allocate((size_t)classes, sizeof(double))};
@@ -282,6 +288,7 @@ static void run_mle(struct fit *fit) {
         fail("not converged: %.1e standard errors from the maximum after %lld steps", result.distance,
              (long long)result.iterations);
     free(result.group);
+    free(result.twins);
     free(result.log_omega);
     free(result.standard_error);
     free(result.mean);
@@ -299,17 +306,24 @@ static void report_sgd(const struct fit *fit, const struct sgd_result *result) {
     printf("train loss       %.6g\n", result->train_loss);
     if (result->validation_rows) printf("validation loss  %.6g\n", result->validation_loss);
     printf("\n%5s %9s %12s %12s %11s %11s\n", "class", "m", "data mean", "urn mean", "log omega", "omega");
-    for (int32_t c = 0; c < urn->classes; c++)
-        printf("%5d %9d %12.6g %12.6g %11.5f %11.6g\n", c, urn->m[c], fit->mean[c], result->model_mean[c],
-               result->log_omega[c], omega[c]);
+    for (int32_t c = 0; c < urn->classes; c++) {
+        printf("%5d %9d %12.6g %12.6g ", c, urn->m[c], fit->mean[c], result->model_mean[c]);
+        if (urn->m[c])
+            printf("%11.5f %11.6g\n", result->log_omega[c], omega[c]);
+        else
+            printf("%11s %11s\n", "-", "-");
+    }
     flush_stdout();
     if (fit->out) {
         struct writer writer;
         writer_open(&writer, fit->out);
         write_text(&writer, "class,m,data_mean,urn_mean,log_omega,omega\n");
-        for (int32_t c = 0; c < urn->classes; c++)
-            write_text(&writer, "%d,%d,%.9g,%.9g,%.9g,%.9g\n", c, urn->m[c], fit->mean[c], result->model_mean[c],
-                       result->log_omega[c], omega[c]);
+        for (int32_t c = 0; c < urn->classes; c++) {
+            write_text(&writer, "%d,%d,%.9g,%.9g", c, urn->m[c], fit->mean[c], result->model_mean[c]);
+            put(&writer, result->log_omega[c], 9);
+            put(&writer, omega[c], 9);
+            write_text(&writer, "\n");
+        }
         writer_close(&writer);
     }
     free(omega);
@@ -327,7 +341,9 @@ static void run_sgd(struct fit *fit) {
     session_open(&session, &fit->urn, fit->counts.n_max);
     struct sgd_result result = {.log_omega = fit->urn.log_omega,
                                 .model_mean = allocate((size_t)classes, sizeof(double))};
-    fit_sgd(&session, &fit->counts, &fit->sgd, &result);
+    fit_sgd(&session, &fit->counts, fit->urn.m, &fit->sgd, &result);
+    for (int32_t c = 0; c < classes; c++)
+        if (fit->urn.m[c] == 0) result.log_omega[c] = NAN;
     report_sgd(fit, &result);
     session_close(&session);
     free(result.model_mean);
@@ -379,6 +395,10 @@ int run_fit(int argc, char **argv) {
             usage_error("%s: class %d: learning can not start from an omega of 0", fit.urn.omega_option, c);
 
     counts_read(&fit.counts, fit.in, &fit.urn, fit.header);
+    bool informative = false;
+    for (int64_t r = 0; r < fit.counts.rows; r++)
+        informative = informative || (fit.counts.n[r] > 0 && fit.counts.n[r] < fit.urn.balls);
+    if (!informative) fail("%s: every row has no ball or all of them: there is nothing to learn", fit.in);
     fit.mean = data_means(&fit.counts);
     if (method == 0) {
         fit.urn.chain = GURN_CHAIN_EXACT;

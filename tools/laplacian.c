@@ -10,6 +10,12 @@
 
 #include "cli.h"
 
+void centre(double *values, int32_t classes) {
+    double mean = 0;
+    for (int32_t c = 0; c < classes; c++) mean += values[c] / classes;
+    for (int32_t c = 0; c < classes; c++) values[c] -= mean;
+}
+
 /* Class of row i of the factor. */
 static int32_t class_of(const struct laplacian *a, int32_t i) { return i < a->left_out ? i : i + 1; }
 

@@ -5,7 +5,7 @@
  * gradient T - sum of means and Hessian - sum of covariances, all exact (gurn_mvhg_moments_forward); rows of equal n share them.
  * Newton's method, with a cap on the step and backtracking, so that no step lowers the likelihood. Omega is known up to a factor,
  * since rows have a given sum: log omega has sum 0, and laplacian.c solves for such steps. Where the likelihood has no maximum,
- * separation.c divides the classes into groups that have one, and each is fitted by itself.
+ * separation.c divides the classes into groups that have one, or of which the data say nothing, and each is fitted by itself.
  *
  * The start is log(p / (1 - p)) of the share p of a class's balls that was drawn: rows are nearly those of independent binomials
  * with such odds, which makes three to six steps enough. A start given by the user is taken no further from it than
@@ -298,19 +298,36 @@ static void fit_group(struct group *group, const double *start, struct curve *cu
     free_point(&trial);
 }
 
+/* The group whose log omega is reported: the one with most ratios that are known, and then with most balls drawn. */
+static int32_t main_group(const struct mle_result *result, const int32_t *sizes, const double *drawn) {
+    int32_t best = 0, most = -1;
+    for (int32_t g = 0; g < result->groups; g++) {
+        const int32_t known = result->twins[g] ? 0 : sizes[g] - 1;
+        if (known < most || (known == most && drawn[g] <= drawn[best])) continue;
+        best = g;
+        most = known;
+    }
+    return best;
+}
+
 void fit_mle(const struct counts *counts, const struct urn *urn, const struct mle_options *options,
              struct mle_result *result) {
     const int32_t classes = urn->classes;
-    result->groups = separate(counts, urn->m, result->group);
-    int32_t *sizes = allocate((size_t)result->groups, sizeof *sizes);
+    result->groups = separate(counts, urn->m, result->group, result->twins);
     for (int32_t c = 0; c < classes; c++)
-        if (result->group[c] >= 0) sizes[result->group[c]]++;
-    for (int32_t g = 0; g < result->groups; g++) {
-        if (sizes[g] > sizes[result->main]) result->main = g;
-        if (sizes[g] > MLE_MOST_CLASSES)
+        for (int64_t r = 0; r < counts->rows; r++) result->mean[c] += counts->x[r * classes + c];
+    int32_t *sizes = allocate((size_t)result->groups, sizeof *sizes);
+    double *drawn = allocate((size_t)result->groups, sizeof *drawn);
+    for (int32_t c = 0; c < classes; c++) {
+        if (result->group[c] < 0) continue;
+        sizes[result->group[c]]++;
+        drawn[result->group[c]] += result->mean[c];
+    }
+    result->main = main_group(result, sizes, drawn);
+    for (int32_t g = 0; g < result->groups; g++)
+        if (sizes[g] > MLE_MOST_CLASSES && !result->twins[g])
             fail("--method mle: %d classes, more than the %d whose covariance is worth solving for; use --method sgd",
                  sizes[g], MLE_MOST_CLASSES);
-    }
 
     struct curve curve = {.wanted = options->log};
     if (curve.wanted) {
@@ -320,13 +337,15 @@ void fit_mle(const struct counts *counts, const struct urn *urn, const struct ml
         write_text(&curve.writer, "\n");
     }
     for (int64_t i = 0; result->covariance && i < (int64_t)classes * classes; i++) result->covariance[i] = NAN;
-    for (int32_t c = 0; c < classes; c++) { /* of a group of one class, and of classes without balls */
-        result->log_omega[c] = urn->m[c] ? 0 : NAN;
+    for (int32_t c = 0; c < classes; c++) { /* of a group of one class, of twins, and of classes without balls */
+        const int32_t g = result->group[c];
+        result->log_omega[c] = g < 0 || result->twins[g] ? NAN : 0;
         result->standard_error[c] = NAN;
-        for (int64_t r = 0; r < counts->rows; r++) result->mean[c] += counts->x[r * classes + c] / (double)counts->rows;
+        result->mean[c] /= (double)counts->rows;
     }
     for (curve.name = 0; curve.name < result->groups; curve.name++) {
-        if (sizes[curve.name] < 2) continue; /* its counts follow from those of the groups above it */
+        /* The counts of one class, and of twins, follow from those of the groups above them. */
+        if (sizes[curve.name] < 2 || result->twins[curve.name]) continue;
         struct group group;
         group_open(&group, counts, urn, result, curve.name);
         fit_group(&group, urn->omega_option ? urn->log_omega : NULL, &curve, result, classes);
@@ -342,5 +361,6 @@ void fit_mle(const struct counts *counts, const struct urn *urn, const struct ml
     result->log_likelihood_equal = log_likelihood(&law, equal, counts->x, counts->n, counts->rows);
     law_close(&law);
     free(equal);
+    free(drawn);
     free(sizes);
 }

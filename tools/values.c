@@ -163,8 +163,7 @@ double parse_positive(const char *option, const char *text) {
 
 double parse_tau(const char *option, const char *text) {
     const double value = parse_positive(option, text);
-    if (value < GURN_MIN_TAU)
-        usage_error("%s: '%s' is below %g, the smallest temperature", option, text, GURN_MIN_TAU);
+    if (value < GURN_MIN_TAU) usage_error("%s: '%s' is below %g, the smallest temperature", option, text, GURN_MIN_TAU);
     return value;
 }
 

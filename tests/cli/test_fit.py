@@ -43,6 +43,12 @@ class Mle(Directory):
     def near(self, value, expected, tolerance):
         self.assertTrue(abs(value - expected) <= tolerance, f"{value} is not {expected} to {tolerance}")
 
+    def alike(self, values, expected, tolerance, message=None):
+        """Of the same length, near each other, or both infinite or both NaN."""
+        for value, other in zip(values, expected, strict=True):
+            self.assertTrue(value == other or abs(value - other) <= tolerance or math.isnan(value) and math.isnan(other),
+                            (message, values, expected))
+
     def drawn(self, m, omega, ns, seed):
         generator = random.Random(seed)
         laws = {n: Law(m, n, [math.log(w) for w in omega]) for n in set(ns)}
@@ -164,43 +170,122 @@ class Mle(Directory):
         self.assertGreater(min(joined["log_omega"][c] for c in (1, 4)), max(joined["log_omega"][c] for c in (0, 3)))
 
     def test_groups_of_random_tables(self):
-        """Groups by their definition: classes that no set separates which is exhausted, in every row, before the rest is touched."""
+        """Groups by their definition: what sets separate that are exhausted, in every row, before the rest is touched. Classes that
+        such sets separate both ways are those of whose ratio the data say nothing. The likelihood reported is approached far out in
+        the directions that the groups name, whatever such ratios are; and no order of columns matters."""
         generator = random.Random(1)
-        sizes = {}
+        sizes, unknown = {}, 0
         for _ in range(150):
             m = [generator.choice((1, 1, 2, 3, 5)) for _ in range(generator.choice((2, 3, 4, 5)))]
             rows, likely = [], [math.exp(generator.choice((1, 4)) * generator.gauss(0, 1)) for _ in m]
             for _ in range(generator.choice((1, 2, 3, 5))):
                 balls = [c for c, size in enumerate(m) for _ in range(size)]  # drawn one by one: not the law, but near
                 row = [0] * len(m)
-                for _ in range(generator.randrange(1, sum(m))):
+                for _ in range(generator.randrange(0 if rows else 1, sum(m) + bool(rows))):
                     c = generator.choices(balls, [likely[b] for b in balls])[0]
                     balls.remove(c)
                     row[c] += 1
                 rows.append(row)
             closed = [S for size in range(1, len(m)) for S in itertools.combinations(range(len(m)), size)
                       if all(sum(row[c] for c in S) == min(sum(row), sum(m[c] for c in S)) for row in rows)]
-            result = run("fit", "--m", ",".join(map(str, m)), "--in", self.file(lines(rows)), "--method", "mle", "--out",
-                         self.directory / "result.csv")
-            self.assertEqual(result.returncode, 0, result.stderr.decode())
-            self.assertEqual(bool(result.stderr), bool(closed))
-            _, out = table((self.directory / "result.csv").read_text())
-            group = [row[7] for row in out]
+            text, out = self.of_table(m, rows, bool(closed))
+            group, within = out["group"], out["log_omega_in_group"]
             sizes[len(set(group))] = sizes.get(len(set(group)), 0) + 1
+            twins = set()
             for c, d in itertools.permutations(range(len(m)), 2):
                 above, below = (any(i in S and j not in S for S in closed) for i, j in ((c, d), (d, c)))
-                self.assertEqual(group[c] == group[d], not above and not below, (m, rows, closed, group))
+                self.assertEqual(group[c] == group[d], above == below, (m, rows, closed, group))
                 if above and not below:
                     self.assertLess(group[c], group[d], (m, rows, closed, group))
-            for name in set(group):  # the score of every group is 0
+                if above and below:
+                    twins |= {group[c]}
+            unknown += bool(twins)
+            self.assertEqual([math.isnan(value) for value in within], [g in twins for g in group])
+            for name in set(group) - twins:  # the score of every group is 0
                 members = [c for c in range(len(m)) if group[c] == name]
                 mean = [0.0] * len(members)
                 for row in rows:
-                    law = Law([m[c] for c in members], sum(row[c] for c in members), [out[c][8] for c in members])
+                    law = Law([m[c] for c in members], sum(row[c] for c in members), [within[c] for c in members])
                     mean = [total + one for total, one in zip(mean, law.moments()[0], strict=True)]
                 for c, total in zip(members, mean, strict=True):
                     self.near(total, sum(row[c] for row in rows), 1e-9)
+            for urn, data in zip(out["urn_mean"], out["data_mean"], strict=True):
+                self.near(urn, data, 1e-8)
+            # Groups 25 apart, and twins by up to 4 in either direction: e^-20 from the limit, times a few ways to it.
+            far = [25 * (max(group) / 2 - g) + (generator.uniform(-2, 2) if g in twins else value)
+                   for g, value in zip(group, within, strict=True)]
+            self.near(float(text.split("log-likelihood")[1].split()[0]),
+                      sum(Law(m, sum(row), far).log_prob(row) for row in rows), 1e-6)
+
+            order = list(range(len(m)))
+            generator.shuffle(order)
+            shuffled_text, shuffled = self.of_table([m[c] for c in order], [[row[c] for c in order] for row in rows],
+                                                    bool(closed))
+            self.assertEqual(shuffled["group"], [group[c] for c in order])
+            for column in ("log_omega", "omega", "standard_error", "log_omega_in_group", "urn_mean"):
+                self.alike(shuffled[column], [out[column][c] for c in order], 1e-8, column)
+            self.near(float(shuffled_text.split("log-likelihood")[1].split()[0]),
+                      float(text.split("log-likelihood")[1].split()[0]), 1e-6)
         self.assertGreater(min(sizes.get(count, 0) for count in (1, 2, 3)), 10, sizes)  # all kinds were met
+        self.assertGreater(unknown, 10)
+
+    def of_table(self, m, rows, limit):
+        """Text, and the table of --out by column, of a fit that warns exactly if the likelihood has no maximum."""
+        path = self.directory / "result.csv"
+        result = run("fit", "--m", ",".join(map(str, m)), "--in", self.file(lines(rows)), "--method", "mle", "--out", path)
+        message = result.stderr.decode()
+        self.assertEqual(result.returncode, 0, message)
+        self.assertEqual("the likelihood has no maximum" in message, limit, message)
+        header, table_rows = table(path.read_text())
+        return result.stdout.decode(), {name: [row[i] for row in table_rows] for i, name in enumerate(header)}
+
+    def test_classes_that_nothing_orders(self):
+        """They share a group, in any order of columns, and have no estimate within it."""
+        rows = [(1, 0, 0, 0), (0, 1, 0, 0)]
+        for order in itertools.permutations(range(4)):
+            never = sorted(order.index(c) for c in (2, 3))
+            text, result = self.fit("--m", "4x5", "--in", self.file(lines([[row[c] for c in order] for row in rows])), warns=[
+                f"classes {never[0]}, {never[1]} are never drawn: their log omega is -infinity, and nothing in the data orders "
+                "them\n", "the likelihood has no maximum"])
+            self.assertEqual(result["group"], [c // 2 for c in order])
+            self.assertEqual(result["log_omega"], [0 if c < 2 else -math.inf for c in order])
+            self.assertEqual(result["omega"], [0.5 if c < 2 else 0 for c in order])
+            self.assertEqual([math.isnan(value) for value in result["log_omega_in_group"]], [c >= 2 for c in order])
+            self.assertEqual([math.isnan(value) for value in result["standard_error"]], [c >= 2 for c in order])
+            self.assertIn("log-likelihood   -1.38629436 (in the limit)", text)  # 2 log 1/2
+
+    def test_kinds_of_groups(self):
+        """What is said of each kind, and which group log omega is that of: most ratios known, then most balls drawn."""
+        nan, inf = math.nan, math.inf
+        for m, rows, log_omega, group, warnings in (
+                # One class takes all. It is the one of most balls; of two groups of one class, whichever comes first.
+                ("5,5,5", ["0,5,0"], [-inf, 0, -inf], [1, 0, 1], ["classes 0, 2 are never drawn"]),
+                ("5,5", ["0,5"], [-inf, 0], [1, 0], ["class 0 is never drawn: its log omega is -infinity\n"]),
+                ("1,3,5", ["1,3,4", "1,3,0"], [nan, nan, -inf], [0, 0, 1],
+                 ["classes 0, 1: in every row all drawn whole, or all untouched; nothing in the data orders them\n",
+                  "class 2: in every row untouched until all classes of earlier groups are drawn whole; log omega is -infinity"]),
+                ("1,2,9", ["1,2,4", "1,2,6"], [inf, inf, 0], [0, 0, 1],
+                 ["classes 0, 1 are always drawn whole: their log omega is +infinity, and nothing in the data orders them\n"]),
+                # No ratio is known.
+                ("2,2,1,1", ["2,2,0,0", "0,0,0,0"], [nan, nan, -inf, -inf], [0, 0, 1, 1],
+                 ["classes 2, 3 are never drawn: their log omega is -infinity, and nothing in the data orders them\n"]),
+                ("3,2,1,1,9,0", ["3,2,0,0,0,0", "0,0,0,0,0,0", "3,2,1,1,1,0", "3,2,1,1,8,0"], [nan, nan, -inf, -inf, -inf, nan],
+                 [0, 0, 1, 1, 2, -1],
+                 ["classes 2, 3: in every row untouched until all classes of earlier groups are drawn whole; log omega is "
+                  "-infinity, and nothing in the data orders them\n"]),
+                # One ratio is, below twins.
+                ("2,2,3,3", ["2,2,1,2", "2,2,2,2", "0,0,0,0"], [inf, inf, None, None], [0, 0, 1, 1],
+                 ["classes 0, 1: in every row drawn whole before any class of a later group is touched; log omega is "
+                  "+infinity, and nothing in the data orders them\n"])):
+            _, result = self.fit("--m", m, "--in", self.file("\n".join(rows)), warns=[*warnings, "the likelihood has no"])
+            self.assertEqual(result["group"], group, (m, rows))
+            for c, value in enumerate(log_omega):
+                found = [result["log_omega"][c], result["omega"][c]]
+                if value is None:
+                    self.assertEqual(found[0], result["log_omega_in_group"][c])
+                    self.assertTrue(0 < found[1] < 1)
+                else:
+                    self.alike(found, [value, nan if math.isnan(value) else {0: 1, inf: inf, -inf: 0}[value]], 0, (m, rows))
 
     def test_an_order_is_all_there_is(self):
         text, result = self.fit("--m", "2,3,4", "--in", self.file("2,1,0\n1,0,0\n2,3,2\n"),
@@ -320,6 +405,78 @@ class Sgd(Directory):
         _, rows = self.fit(*urn, "--chain", "merged", "--in", path, "--loss", "rows")
         self.assertLess(abs(means["urn_mean"][1] / means["data_mean"][1] - 1), 0.01)
         self.assertGreater(rows["urn_mean"][1], means["urn_mean"][1])
+
+    def test_the_two_draws_of_a_step_are_independent(self):
+        """A batch of one row: were the second draw the first, the loss of means would be that of rows, and class 0 all but gone."""
+        urn = ["--m", "5,5,20", "--n", "9"]
+        path = self.drawn(*urn, "--omega", "1,20,3", rows=500)
+        for seed in range(3):
+            step = ["--batch", 1, "--tau", 0.5, "--seed", seed]
+            _, means = self.fit(*urn, "--in", path, *step)
+            _, rows = self.fit(*urn, "--in", path, *step, "--loss", "rows")
+            # Single rows leave log omega of a class of mean 0.5 within 0.2 or so of the optimum; the loss of rows, 1 below it.
+            self.assertLess(abs(means["urn_mean"][0] / means["data_mean"][0] - 1), 0.3)
+            self.assertLess(rows["urn_mean"][0] / rows["data_mean"][0], 0.3)
+
+    def test_a_learning_rate_that_diverges(self):
+        """Says so, and writes no result; at ordinary rates it learns, also where log omega of a class only ever falls."""
+        for m, text, start, least in (("4x5", "1,2,1,0\n0,1,2,1\n2,1,0,1\n", [], 10),
+                                      ("200,200,9", "30,120,3\n25,126,2\n20,129,4\n", ["--omega", "1,5,1"], 10),
+                                      # Where one class too many or too few makes less of a difference to the loss:
+                                      ("1,1", "1,0\n0,1\n", [], 100),
+                                      ("5,5,5", "0,3,1\n0,2,2\n", [], 100),  # never drawn
+                                      ("5,5,5", "5,3,1\n5,2,2\n", ["--log-omega", "0,3,0"], 100),  # always whole
+                                      ("100000,100000", "40000,10000\n39800,10200\n", [], 100)):
+            path, out = self.file(text), self.directory / "out.csv"
+            for loss in ("means", "rows"):
+                arguments = ["fit", "--m", m, "--in", path, "--loss", loss, *start, "--out", out]
+                for rate in (least, 1e4, 1.7e308):
+                    self.expect(1, "learning diverged.*--learning-rate", *arguments, "--learning-rate", rate)
+                    self.assertFalse(out.exists())
+                for rate in (0.1, 0.3):
+                    result = run(*arguments, "--learning-rate", rate)
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    self.assertNotIn(b"still far", result.stderr)
+                    out.unlink()
+        # Ten times the steps of the default, and a start that is the optimum.
+        path = self.file("0,3,1\n0,2,2\n")
+        self.assertEqual(run("fit", "--m", "5,5,5", "--in", path, "--epochs", 20000).returncode, 0)
+        urn = ["--m", "2000,2000", "--n", 2000]
+        path = self.drawn(*urn, "--omega", "1,3", rows=50)
+        for steps in ([], ["--epochs", 1], ["--epochs", 2, "--learning-rate", 0.3], ["--loss", "rows"]):
+            self.fit(*urn, "--omega", "1,3", "--in", path, "--method", "sgd", *steps)
+
+    def test_learning_that_comes_to_nothing(self):
+        path, out = self.file("1,2,1,0\n0,1,2,1\n2,1,0,1\n"), self.directory / "out.csv"
+        for option in (["--tau", 1e-6], ["--log-omega", "0,0,0,3000"]):
+            self.expect(1, "nothing was learned.*--tau", "fit", "--m", "4x5", "--in", path, "--method", "sgd", *option, "--out", out)
+            self.assertFalse(out.exists())
+        self.expect(1, "nothing to learn", "fit", "--m", "5,5", "--in", self.file("0,0\n5,5\n"), "--method", "sgd")
+        urn = ["--m", "3x1000", "--n", 1000]
+        path = self.drawn(*urn, "--omega", "1,9,1", rows=50)
+        result = run("fit", *urn, "--in", path, "--learning-rate", 1e-4)
+        self.assertEqual(result.returncode, 0)
+        self.assertRegex(result.stderr.decode(), "warning: the urn's means are still far from the data's")
+
+    def test_a_class_without_balls_has_no_omega(self):
+        """It takes no part in the sum of either column, whatever the start."""
+        path = self.file("3,0,2\n2,0,2\n1,0,3\n")
+        _, plain = self.fit("--m", "5,5", "--in", self.file("3,2\n2,2\n1,3\n", "two.csv"), "--method", "sgd")
+        for start in ([], ["--omega", "1,1e30,1"]):
+            text, result = self.fit("--m", "5,0,5", "--in", path, "--method", "sgd", *start)
+            self.assertTrue(math.isnan(result["log_omega"][1]) and math.isnan(result["omega"][1]))
+            self.assertRegex(text, r"(?m)^ +1 +0 +0 +0 +- +-$")
+            self.assertLessEqual(abs(result["log_omega"][0] + result["log_omega"][2]), 1e-6)
+            self.assertLessEqual(abs(result["omega"][0] + result["omega"][2] - 1), 1e-6)
+            self.assertLessEqual(abs(result["log_omega"][0] - plain["log_omega"][0]), 0.1)
+
+    def test_a_temperature_of_the_wide_urn_has_its_workspace(self):
+        """Above 2 the exact chain's gradients take other tables, of another size."""
+        urn = ["--m", "3x20000", "--n", 20000]
+        path = self.drawn(*urn, "--omega", "1,2,1", rows=20)
+        for tau in (["--tau", 4], ["--tau", 1, "--tau-final", 4], ["--tau", 4, "--tau-final", 1]):
+            _, result = self.fit(*urn, "--in", path, "--epochs", 20, *tau)
+            self.assertLess(abs(result["urn_mean"][1] / result["data_mean"][1] - 1), 0.1)
 
     def test_input_dialects(self):
         plain = "2,2\n3,1\n1,3\n"
