@@ -32,7 +32,7 @@ namespace {
 struct Takes {
     bool any, zero;
 };
-const Takes kSampler = {true, false}, kLaw = {true, false}, kPlain = {true, false};
+const Takes kSampler = {true, true}, kLaw = {true, true}, kPlain = {true, true};
 
 uint64_t current_call;
 int failures;
@@ -472,7 +472,7 @@ void one_univariate(Random &r, gurn_context *context, const Target &target) {
             case 2: u.m1.assign(u.m1.size(), -1); break;
             default:
                 if (u.log_odds.empty()) return;
-                u.log_odds.back() = r.integer(0, 1) ? kNaN : kInfinity;
+                u.log_odds.back() = kNaN;
         }
     }
     UnivariateCall call(context, target, u);
