@@ -295,12 +295,19 @@ GURN_DEVICE bool general_left(const gurn_mvhg_work &w, int64_t b) {
  * by one lane.
  */
 GURN_DEVICE void general_to_suffix(const gurn_mvhg_work &w, const gurn_general_step &g, const gurn_general_law &law,
-                                   int32_t place, int32_t centre, const gurn_step_sums &s, double dlog_p) {
+                                   int32_t place, int32_t centre, int32_t best, const gurn_step_sums &s,
+                                   double dlog_p) {
     double *to = law.adjoint + place * law.suffix_stride, inv_w = 1.0 / s.w, inv_p = 1.0 / s.p, m_rest = g.step.m_rest;
     __syncwarp();
+    /* u counts from that of greatest weight, whose own dlogit, 0 but for the others', 1 / tau would else spoil. */
+    const double *u = law.logit + law.logits;
+    double u_best = u[best - g.low], mean = 0.0;
+    for (int32_t k = g.low + gurn_lane(); k <= g.high; k += GURN_WARP)
+        mean += law.logit[k - g.low] * inv_w * (u[k - g.low] - u_best);
+    mean = gurn_group_sum<GURN_WARP>(mean);
     for (int32_t k = g.low + gurn_lane(); k <= g.high; k += GURN_WARP) { /* DESIGN 1.3 */
         double *at = law.logit + (k - g.low), y = at[0] * inv_w, taken = g.soft ? y : k == centre;
-        at[0] = y * (at[law.logits] - s.wu * inv_w) * w.inv_tau + dlog_p * (taken - at[2 * law.logits] * inv_p);
+        at[0] = y * (at[law.logits] - u_best - mean) * w.inv_tau + dlog_p * (taken - at[2 * law.logits] * inv_p);
     }
     __syncwarp();
     for (int end = 0; end < 2; end++) {
@@ -409,7 +416,7 @@ GURN_DEVICE gurn_step_gradient general_pull(const gurn_mvhg_work &w, const gurn_
     }
     double *sums[] = {&s.w, &s.wu, &s.wd, &s.wdu, &s.wpsi, &s.wpsiu, &s.wa, &s.wau, &s.p, &s.pd, &s.ppsi};
     for (double *sum : sums) *sum = gurn_group_sum<GURN_WARP>(*sum);
-    if (EXACT && law.adjoint) general_to_suffix(w, g, law, place, centre, s, dlog_p);
+    if (EXACT && law.adjoint) general_to_suffix(w, g, law, place, centre, best, s, dlog_p);
     return gurn_step_finish(s, w.inv_tau, dlog_p, w.soft);
 }
 

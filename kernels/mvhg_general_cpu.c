@@ -307,9 +307,12 @@ static bool general_pull(const gurn_mvhg_job *job, int64_t b, gurn_general_step 
         scratch->cost[j] = p;
         scratch->extra64[j] = u;
     }
-    for (int32_t j = 0; law->adjoint && j < count; j++) { /* DESIGN 1.3 */
+    /* DESIGN 1.3. u counts from that of greatest weight, whose own dlogit, 0 but for the others', 1 / tau would else spoil. */
+    double u_best = scratch->extra64[best], mean = 0.0;
+    for (int32_t j = 0; law->adjoint && j < count; j++) mean += scratch->race[j] / s.w * (scratch->extra64[j] - u_best);
+    for (int32_t j = 0; law->adjoint && j < count; j++) {
         double y = scratch->race[j] / s.w, taken = g->soft ? y : low + j == centre;
-        double dlogit = y * (scratch->extra64[j] - s.wu / s.w) * inv_tau + dlog_p * (taken - scratch->cost[j] / s.p);
+        double dlogit = y * (scratch->extra64[j] - u_best - mean) * inv_tau + dlog_p * (taken - scratch->cost[j] / s.p);
         general_to_suffix(g, low + j, dlogit, law);
     }
     *gradient = gurn_step_finish(s, inv_tau, dlog_p, g->soft);

@@ -12,6 +12,7 @@ namespace oracle {
 namespace {
 
 constexpr Real kMinusInfinity = -std::numeric_limits<Real>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 Real log_sum_exp(const std::vector<Real> &v) {
     Real top = kMinusInfinity;
@@ -235,9 +236,16 @@ std::vector<Real> step_slopes(const RowChain &chain, int place, Real n_i, const 
 
 std::vector<Real> step_scores(const Urn &urn, const Row &row, int place, const Step &s) {
     std::vector<Real> score(s.logit);
-    if (!row.gumbel.empty())
-        for (size_t k = 0; k < score.size(); k++) score[k] += row.gumbel[urn.offset(urn.at(place)) + s.lo + k];
+    if (row.gumbel.empty()) return score;
+    const auto noise = row.gumbel.begin() + urn.offset(urn.at(place)) + s.lo;
+    const Real most = *std::max_element(noise, noise + int(score.size()));
+    for (size_t k = 0; k < score.size(); k++)
+        score[k] = noise[int(k)] > kMinusInfinity ? score[k] + (noise[int(k)] - most) : kMinusInfinity;
     return score;
+}
+
+bool any_choice(const std::vector<Real> &score) {
+    return *std::max_element(score.begin(), score.end()) > kMinusInfinity;
 }
 
 std::vector<Real> softmax(const std::vector<Real> &score, Real tau) {
@@ -263,6 +271,11 @@ Outputs forward(const Urn &urn, const Row &row) {
         const int c = urn.at(i);
         const Step s = step(chain, i, left);
         const std::vector<Real> score = step_scores(urn, row, i, s);
+        if (!any_choice(score)) {
+            for (std::vector<double> *v : {&out.x, &out.y, &out.mask}) std::fill(v->begin(), v->end(), kNaN);
+            out.log_p = kNaN;
+            return out;
+        }
         std::vector<Real> y(score.size(), 0);
         if (row.soft)
             y = softmax(score, row.tau);
@@ -294,6 +307,7 @@ Gradients backward(const Urn &urn, const Row &row, const std::vector<double> &x,
     const int C = urn.classes();
     const RowChain &chain = chain_of(urn, row.log_omega);
     const auto entry = [](const std::vector<double> &v, int i) -> Real { return v.empty() ? 0 : v[i]; };
+    if (std::isnan(x[0])) return {std::vector<double>(C, kNaN), kNaN};
 
     /* What y_c(k) receives from y and mask: dy_k + sum_{j<=k} dmask_j. */
     std::vector<std::vector<Real>> dy(C);
@@ -319,8 +333,9 @@ Gradients backward(const Urn &urn, const Row &row, const std::vector<double> &x,
         for (int j = 0; j < i; j++) n_i -= x[urn.at(j)];
         const Step s = step(chain, i, n_i);
         if (s.logit.size() == 1) continue; /* no choice, no gradient */
-        const std::vector<Real> score = step_scores(urn, row, i, s), y = softmax(score, row.tau),
-                                slope = step_slopes(chain, i, n_i, s);
+        const std::vector<Real> score = step_scores(urn, row, i, s);
+        if (!any_choice(score)) continue; /* so it is only where x was rounded */
+        const std::vector<Real> y = softmax(score, row.tau), slope = step_slopes(chain, i, n_i, s);
         /* sum_k dlogit_k = 0, so what multiplies it may be counted from anywhere: from the heaviest point nothing cancels. */
         const size_t heaviest = std::max_element(y.begin(), y.end()) - y.begin();
         const auto upstream = [&](size_t a) {

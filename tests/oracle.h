@@ -99,8 +99,12 @@ Step step(const RowChain &chain, int place, Real n_i, int first, int last);
 /* d logit(k) / d n_i over the support of a step. */
 std::vector<Real> step_slopes(const RowChain &chain, int place, Real n_i, const Step &step);
 
-/* logit + g over the support of a step; softmax(score / tau). */
+/*
+ * logit + g over the support of a step, less the largest g of it; -infinity where g is. Whether that leaves any;
+ * softmax(score / tau).
+ */
 std::vector<Real> step_scores(const Urn &urn, const Row &row, int place, const Step &step);
+bool any_choice(const std::vector<Real> &score);
 std::vector<Real> softmax(const std::vector<Real> &score, Real tau);
 
 /*
@@ -126,6 +130,7 @@ struct Gradients {
     double tau = 0;
 };
 
+/* A row in which a step has no choice left is NaN in all of its outputs, and where x is NaN in its gradients. */
 Outputs forward(const Urn &urn, const Row &row);
 Gradients backward(const Urn &urn, const Row &row, const std::vector<double> &x, const Upstream &upstream);
 

@@ -129,11 +129,13 @@ Gradients backward_bounds(const Urn &urn, const Row &row, const std::vector<doub
 
     std::vector<Real> dlw_error(C, 0);
     Real dtau_error = 0;
+    if (std::isnan(x[0])) return {std::vector<double>(C, 0), 0}; /* the gradients are NaN */
     for (int i = urn.last() - 1; i >= 0; i--) {
         const int c = urn.at(i);
         Real n_i = row.n;
         for (int j = 0; j < i; j++) n_i -= x[urn.at(j)];
-        if (step(chain, i, n_i).logit.size() == 1) continue;
+        const Step s = step(chain, i, n_i);
+        if (s.logit.size() == 1 || !any_choice(step_scores(urn, row, i, s))) continue;
         const StepErrors e(chain, urn, row, i, n_i, row.soft ? model.rounding * row.n * i : 0, model);
         const size_t points = e.y.size();
         std::vector<Real> u(points), count(points), u_error(points);

@@ -10,8 +10,9 @@
 #include <vector>
 
 #include "gumbelurn.h"
-#include "kernels/mvhg.h"
 #include "kernels/mvhg_job.h"
+#include "kernels/suffix.h"
+#include "kernels/suffix_wide.h"
 
 namespace {
 
@@ -207,6 +208,23 @@ TEST(Window, RelaxedValuesOutsideItAreNegligible) {
             }
             ASSERT_LT(outside, 0x1p-22);
         }
+    }
+}
+
+// Whatever a real number is, what becomes an index is one.
+TEST(Window, NothingBecomesAnIndexBesideATable) {
+    const double nan = NAN, infinity = INFINITY;
+    for (double a : {nan, -nan, infinity, -infinity, 1e300, -1e300, 3e9, -3e9, 0.5, 6.999, 7.0, 7.001, -0.5}) {
+        const int32_t k = s_index_between(a, 2, 7);
+        EXPECT_TRUE(k >= 2 && k <= 7) << a;
+        EXPECT_EQ(k, a >= 7 ? 7 : a > 2 ? static_cast<int32_t>(a) : 2) << a;
+        EXPECT_EQ(gurn_suffix_clamp(a, 2, 7), k);
+        const gurn_piece piece = gurn_piece_of(8, a);
+        EXPECT_TRUE(piece.left >= 0 && piece.left <= 7) << a;
+        const gurn_support soft = gurn_support_soft(5, 8, a), all = {3, 9};
+        EXPECT_TRUE(soft.low >= 0 && soft.low <= 5 && soft.high >= 0 && soft.high <= 5) << a;
+        const gurn_support window = gurn_window_of(all, 4, static_cast<float>(a), static_cast<float>(a));
+        EXPECT_TRUE(window.low >= 3 && window.low <= 4 && window.high >= 4 && window.high <= 9) << a;
     }
 }
 

@@ -49,6 +49,7 @@ int64_t parse_integer(const char *option, const char *text, int64_t least, int64
 uint64_t parse_u64(const char *option, const char *text);
 bool read_real(const char *text, double *value); /* decimal, finite */
 double parse_positive(const char *option, const char *text);
+double parse_tau(const char *option, const char *text); /* a temperature: at least GURN_MIN_TAU */
 /* The position of text among NULL-terminated names. */
 int parse_choice(const char *option, const char *text, const char *const names[]);
 

@@ -42,7 +42,7 @@ static const char HELP[] =
     "                      least\n"
     "  --batch B           rows a step; default 32\n"
     "  --learning-rate R   of the first step; falls to 0 along a half cosine; default 0.1\n"
-    "  --tau T             temperature of the relaxation; default 1\n"
+    "  --tau T             temperature of the relaxation, at least 1e-30; default 1\n"
     "  --tau-final T       that of the last epoch, reached geometrically; default as --tau\n"
     "  --loss LOSS         means (default): squared error of minibatch means, without bias;\n"
     "                      rows: of single rows, as published, which buys a smaller variance of\n"
@@ -349,8 +349,8 @@ int run_fit(int argc, char **argv) {
             case OPT_EPOCHS: sgd->epochs = parse_integer(only_sgd = "--epochs", optarg, 1, 1000000000); break;
             case OPT_BATCH: sgd->batch = parse_integer(only_sgd = "--batch", optarg, 1, 1 << 20); break;
             case OPT_RATE: sgd->learning_rate = parse_positive(only_sgd = "--learning-rate", optarg); break;
-            case OPT_TAU: sgd->tau = parse_positive(only_sgd = "--tau", optarg); break;
-            case OPT_TAU_FINAL: sgd->tau_final = parse_positive(only_sgd = "--tau-final", optarg); break;
+            case OPT_TAU: sgd->tau = parse_tau(only_sgd = "--tau", optarg); break;
+            case OPT_TAU_FINAL: sgd->tau_final = parse_tau(only_sgd = "--tau-final", optarg); break;
             case OPT_LOSS: sgd->per_row_loss = parse_choice(only_sgd = "--loss", optarg, losses) == 1; break;
             case OPT_SEED: sgd->seed = parse_u64(only_sgd = "--seed", optarg); break;
         }

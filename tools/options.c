@@ -103,6 +103,12 @@ double parse_positive(const char *option, const char *text) {
     return value;
 }
 
+double parse_tau(const char *option, const char *text) {
+    double value = parse_positive(option, text);
+    if (value < GURN_MIN_TAU) usage_error("%s: %s is below %g, the smallest temperature", option, text, GURN_MIN_TAU);
+    return value;
+}
+
 int parse_choice(const char *option, const char *text, const char *const names[]) {
     char known[128] = "";
     for (int i = 0; names[i]; i++) {

@@ -21,7 +21,7 @@ static const char HELP[] =
     "                      more with --offset 100, are the 200 rows of one run\n"
     "  --plain             whole counts by inversion: the same law many times faster, from\n"
     "                      noise of its own, so that a seed gives other rows than without\n"
-    "  --tau T             temperature, for --soft; default 1\n"
+    "  --tau T             temperature, at least 1e-30, for --soft; default 1\n"
     "  --soft              relaxed counts: the real numbers that gradients flow through\n"
     "  --no-noise          no randomness: the mode of every conditional step\n"
     "  --log-p             each row's log-probability under the chain as well\n"
@@ -213,7 +213,7 @@ int run_sample(int argc, char **argv) {
             case OPT_SEED: inputs->noise.seed = parse_u64("--seed", optarg); break;
             case OPT_OFFSET: inputs->noise.offset = parse_u64("--offset", optarg); break;
             case OPT_PLAIN: sample.plain = true; break;
-            case OPT_TAU: inputs->tau = parse_positive("--tau", optarg); break;
+            case OPT_TAU: inputs->tau = parse_tau("--tau", optarg); break;
             case OPT_SOFT: inputs->relaxation = GURN_SOFT; break;
             case OPT_NO_NOISE: inputs->noise.kind = GURN_NOISE_OFF; break;
             case OPT_LOG_P: sample.log_p = true; break;

@@ -238,6 +238,12 @@ static double seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/* Geometrically from first (part 0) to last (part 1), whose ratio may be more than a double holds. */
+static double temperature(double first, double last, double part) {
+    double tau = exp((1 - part) * log(first) + part * log(last));
+    return fmax(fmin(first, last), fmin(fmax(first, last), tau));
+}
+
 static void log_epoch(struct writer *log, int64_t epoch, double tau, double rate, double train, double validation,
                       const double *log_omega, int32_t classes) {
     write_text(log, "%lld,%.9g,%.9g,%.9g,", (long long)epoch, tau, rate, train);
@@ -283,7 +289,7 @@ void fit_sgd(const struct session *session, const struct counts *counts, const s
     for (int64_t epoch = 0; epoch < epochs; epoch++) {
         const double part = epochs > 1 ? (double)epoch / (double)(epochs - 1) : 0;
         double loss = 0, rate = 0;
-        sgd.inputs.tau = options->tau * pow(options->tau_final / options->tau, part);
+        sgd.inputs.tau = temperature(options->tau, options->tau_final, part);
         shuffle(rows, train_rows, &random);
         for (int64_t start = 0; start < train_rows; start += options->batch) {
             const int64_t count = train_rows - start < options->batch ? train_rows - start : options->batch;

@@ -104,6 +104,9 @@ class Errors(Directory):
                 ("--threads: 0 is below 1", ["sample", *urn, "--threads", "0"]),
                 ("--tau: 0 is not above 0", ["sample", *urn, "--tau", "0"]),
                 ("--tau: '' is not a finite", ["sample", *urn, "--tau", ""]),
+                ("--tau: 1e-310 is below 1e-30, the smallest", ["sample", *urn, "--soft", "--tau", "1e-310"]),
+                ("--tau: 9e-31 is below 1e-30, the smallest", ["fit", *urn, "--in", "x", "--tau", "9e-31"]),
+                ("--tau-final: 1e-31 is below 1e-30, the", ["fit", *urn, "--in", "x", "--tau-final", "1e-31"]),
                 ("--seed: 18446744073709551616 is above", ["sample", *urn, "--seed", 2**64]),
                 ("--seed: -1 is below 0", ["sample", *urn, "--seed", "-1"]),
                 ("--dtype: float32 does not hold", ["sample", "--m", "17000000,1", "--n", "1", "--dtype", "float32"]),
@@ -300,6 +303,10 @@ class Sample(Directory):
         self.assertEqual(text, "x0,x1\n" + "5,5\n" * 3)
 
     def test_soft(self):
+        for tau in ("1e-30", "1e30", "1e300"):
+            for chain in ("exact", "merged"):
+                _, rows = table(output("sample", *ISSUE, "--rows", 20, "--soft", "--tau", tau, "--chain", chain, "--log-p"))
+                self.assertTrue(all(math.isfinite(value) for row in rows for value in row), (tau, chain))
         header, rows = table(output("sample", *ISSUE, "--rows", 200, "--soft", "--tau", "0.5", "--log-p"))
         self.assertEqual(header, ["x0", "x1", "x2", "log_p"])
         self.assertTrue(any(row[0] != int(row[0]) for row in rows))

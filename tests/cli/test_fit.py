@@ -302,6 +302,17 @@ class Sgd(Directory):
         self.assertLess(rows[-1][3], rows[0][3])
         self.assertLess(rows[-1][4], rows[0][4])
 
+    def test_temperatures_from_one_end_to_the_other(self):
+        urn = ["--m", "3x30", "--n", "30"]
+        path = self.directory / "curve.csv"
+        drawn = self.drawn(*urn, rows=40)
+        for first, last in ((1e300, 1e-30), (1e-30, 1e300), (1e-30, 1e-30)):
+            self.fit(*urn, "--in", drawn, "--epochs", 4, "--tau", first, "--tau-final", last, "--log", path)
+            taus = [row[1] for row in table(path.read_text())[1]]
+            self.assertEqual((taus[0], taus[-1]), (first, last))
+            for one, two in zip(taus, taus[1:]):
+                self.assertAlmostEqual(math.log(two / one), math.log(last) / 3 - math.log(first) / 3, delta=1e-6)
+
     def test_published_loss_is_there_and_biased(self):
         urn = ["--m", "5,5,20", "--n", "9"]
         path = self.drawn(*urn, "--omega", "1,20,3", "--chain", "merged", rows=500)
