@@ -44,9 +44,13 @@ gurn_status gurn_cpu_hypergeometric_check(gurn_context *context, const gurn_hype
         int64_t at = b * in->log_odds_stride;
         double odds = in->log_odds_dtype == GURN_FLOAT32 ? (double)((const float *)in->log_odds)[at]
                                                          : ((const double *)in->log_odds)[at];
-        if (!isfinite(odds))
-            return gurn_fail(context, GURN_INVALID_LOG_OMEGA, "inputs->log_odds of row %lld is %g: must be finite",
-                             (long long)b, odds);
+        if (isnan(odds))
+            return gurn_fail(context, GURN_INVALID_LOG_OMEGA, "inputs->log_odds of row %lld is NaN", (long long)b);
+        int64_t most = odds == INFINITY ? m1 : odds == -INFINITY ? m2 : m1 + m2;
+        if (n > most)
+            return gurn_fail(context, GURN_INVALID_N,
+                             "inputs->n of row %lld is %lld: log_odds of %g leave %lld balls to draw from",
+                             (long long)b, (long long)n, odds, (long long)most);
     }
     return GURN_SUCCESS;
 }

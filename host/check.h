@@ -19,9 +19,12 @@ gurn_status gurn_check_n(gurn_context *context, const gurn_plan *plan, const gur
 /* The noise of the rows does not pass 2^64, where it would be that of other rows. */
 gurn_status gurn_check_noise_range(gurn_context *context, const gurn_noise *noise, int64_t rows);
 
-/* Copies and judges the inputs of a call that is to run, and fills in the defaults. */
+/*
+ * Copies and judges the inputs of a call that is to run, and fills in the defaults. may_be_equal: log_omega may be NULL, which
+ * means that all omega are equal.
+ */
 gurn_status gurn_take_inputs(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
-                             gurn_mvhg_inputs *in);
+                             int may_be_equal, gurn_mvhg_inputs *in);
 
 /* Size and alignment of the caller's workspace. */
 gurn_status gurn_check_workspace(gurn_context *context, size_t needed, const void *workspace, size_t workspace_bytes);

@@ -35,7 +35,7 @@ static gurn_status begin(gurn_context *context, const gurn_plan *plan, const gur
     if (status == GURN_SUCCESS) status = read_inputs(context, inputs, &scrubbed);
     if (status != GURN_SUCCESS) return status;
     *job = new_job(op, plan);
-    return gurn_take_inputs(context, plan, &scrubbed, &job->in);
+    return gurn_take_inputs(context, plan, &scrubbed, 0, &job->in);
 }
 
 /* Ends it: workspace, a look at the data, and the work. */

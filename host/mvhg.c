@@ -114,9 +114,8 @@ gurn_status gurn_check_noise_range(gurn_context *context, const gurn_noise *nois
         (unsigned long long)offset, (unsigned long long)noise->row0, (long long)rows);
 }
 
-/* Copies and judges the inputs of a call that is to run, and fills in the defaults. */
 gurn_status gurn_take_inputs(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
-                             gurn_mvhg_inputs *in) {
+                             int may_be_equal, gurn_mvhg_inputs *in) {
     gurn_status status = gurn_copy_sized(context, "inputs", in, sizeof *in, inputs);
     if (status == GURN_SUCCESS) status = gurn_check_shape(context, plan, in);
     if (status != GURN_SUCCESS) return status;
@@ -132,7 +131,7 @@ gurn_status gurn_take_inputs(gurn_context *context, const gurn_plan *plan, const
                          GURN_MIN_TAU);
     if (in->rows == 0) return GURN_SUCCESS;
 
-    if (!in->log_omega) return gurn_fail(context, GURN_INVALID_ARGUMENT, "inputs->log_omega is NULL");
+    if (!in->log_omega && !may_be_equal) return gurn_fail(context, GURN_INVALID_ARGUMENT, "inputs->log_omega is NULL");
     if (in->noise.kind == GURN_NOISE_GIVEN) {
         if (!in->noise.gumbel)
             return gurn_fail(context, GURN_INVALID_NOISE, "inputs->noise.gumbel is NULL, but the noise kind is GIVEN");
@@ -178,7 +177,7 @@ gurn_status gurn_mvhg_forward(gurn_context *context, const gurn_plan *plan, cons
     gurn_mvhg_call call;
     memset(&call, 0, sizeof call);
     gurn_status status = gurn_check_plan(context, plan);
-    if (status == GURN_SUCCESS) status = gurn_take_inputs(context, plan, inputs, &call.in);
+    if (status == GURN_SUCCESS) status = gurn_take_inputs(context, plan, inputs, 0, &call.in);
     if (status == GURN_SUCCESS) status = gurn_copy_sized(context, "outputs", &call.out, sizeof call.out, outputs);
     if (status == GURN_SUCCESS) status = check_ragged(context, plan, call.in.rows, "outputs->y", call.out.y);
     if (status == GURN_SUCCESS) status = check_ragged(context, plan, call.in.rows, "outputs->mask", call.out.mask);
@@ -199,7 +198,7 @@ gurn_status gurn_mvhg_backward(gurn_context *context, const gurn_plan *plan, con
     gurn_mvhg_call call;
     memset(&call, 0, sizeof call);
     gurn_status status = gurn_check_plan(context, plan);
-    if (status == GURN_SUCCESS) status = gurn_take_inputs(context, plan, inputs, &call.in);
+    if (status == GURN_SUCCESS) status = gurn_take_inputs(context, plan, inputs, 0, &call.in);
     if (status == GURN_SUCCESS)
         status = gurn_copy_sized(context, "upstream", &call.upstream, sizeof call.upstream, upstream);
     if (status == GURN_SUCCESS) status = gurn_copy_sized(context, "gradients", &call.grad, sizeof call.grad, gradients);

@@ -26,6 +26,7 @@ static gurn_status read_inputs(gurn_context *context, const gurn_plan *plan, con
     in->relaxation = GURN_HARD;
     in->tau = 1;
     in->noise.gumbel = NULL;
+    if (!in->log_omega) in->log_omega_stride = 0; /* all are equal */
     return GURN_SUCCESS;
 }
 
@@ -62,7 +63,7 @@ gurn_status gurn_mvhg_draw(gurn_context *context, const gurn_plan *plan, const g
     gurn_mvhg_inputs in;
     memset(&call, 0, sizeof call);
     gurn_status status = read_inputs(context, plan, inputs, &in);
-    if (status == GURN_SUCCESS) status = gurn_take_inputs(context, plan, &in, &call.in);
+    if (status == GURN_SUCCESS) status = gurn_take_inputs(context, plan, &in, 1, &call.in);
     if (status != GURN_SUCCESS || call.in.rows == 0) return status;
     if (!x) return gurn_fail(context, GURN_INVALID_ARGUMENT, "x is NULL");
     gurn_plain_job job = make_job(plan, &call.in);

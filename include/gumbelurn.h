@@ -262,7 +262,7 @@ typedef struct gurn_mvhg_inputs {
     size_t size;
     int64_t rows;             /* B >= 0 */
     const void *log_omega;    /* real log_omega[B][C], device memory: row b at b * log_omega_stride; finite or
-                                 -infinity (omega = 0) */
+                                 -infinity (omega = 0); NULL in gurn_mvhg_draw only, where it means all equal */
     int64_t log_omega_stride; /* elements between rows: 0 = one row [C] shared by all, else >= C */
     int32_t n;                /* draws of every row, 0..n_max, when n_rows is NULL */
     const int32_t *n_rows;    /* n_rows[B], device memory: draws of each row, 0..n_max; or NULL */
@@ -474,18 +474,23 @@ GURN_API gurn_status gurn_mvhg_mode(gurn_context *context, const gurn_plan *plan
  * Cost. Rows that share log omega and n share tables, and in large batches a draw takes a few nanoseconds a step. Where log omega or n
  * differ by row, the exact chain makes the tables of each row anew (on a CPU: unless log omega is shared and n that of the row before),
  * which costs as much as hundreds of draws; the merged chain, and rows whose omega are all equal or all but the first, need none.
+ * (Classes that are never drawn do not count. On a CPU rows side by side are cheapest when they have the same of these.)
+ *
+ * inputs->log_omega may be NULL: all omega are equal, and the draws those of an array that says so. Then no memory for tables is asked
+ * for, which the array might have needed, however many classes there are.
  */
 
 /*
- * Bytes of workspace of gurn_mvhg_draw. Of inputs rows, log_omega_stride, n and whether n_rows is NULL matter. O(C sqrt n) for each set
- * of tables (one, or on a CPU one a thread, on a GPU 256 MiB of them at most, or one), and 64 MiB at most for what large batches share.
+ * Bytes of workspace of gurn_mvhg_draw. Of inputs rows, log_omega_stride, n and whether n_rows and log_omega are NULL matter. O(C sqrt n)
+ * for each set of tables (one, or on a CPU one a thread, on a GPU 256 MiB of them at most, or one), O(C) a thread, and 64 MiB at most for
+ * what large batches share. Of the merged chain, and where log_omega is NULL, there are no tables.
  * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_ROWS, GURN_INVALID_LOG_OMEGA (stride), GURN_INVALID_N, GURN_UNSUPPORTED.
  */
 GURN_API gurn_status gurn_mvhg_draw_workspace(gurn_context *context, const gurn_plan *plan,
                                               const gurn_mvhg_inputs *inputs, size_t *bytes);
 
 /*
- * Draws B rows of counts. Of inputs, tau and relaxation are ignored, and noise.kind must be GURN_NOISE_PHILOX.
+ * Draws B rows of counts. Of inputs, tau and relaxation are ignored, noise.kind must be GURN_NOISE_PHILOX, and log_omega may be NULL.
  *   x  int32 x[B][C], device memory, out: 0 <= x <= m, their sum over c is n
  * Where all omega of a row are equal, an exact plan needs no tables and draws by hypergeometric recurrences.
  * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_N, GURN_INVALID_LOG_OMEGA, GURN_INVALID_ORDER, GURN_INVALID_ROWS,
@@ -501,8 +506,9 @@ typedef struct gurn_hypergeometric_inputs {
     const int32_t *m1; /* balls of the class that is counted, >= 0 */
     const int32_t *m2; /* other balls, >= 0; m1 + m2 <= GURN_MAX_BALLS */
     const int32_t *n;  /* drawn, 0..m1 + m2 */
-    const void *
-        log_odds; /* real: log odds of a ball of the first class against one of the others, finite; NULL = 0, the central law */
+    /* real: log odds of a ball of the first class against one of the others; NULL = 0, the central law. -infinity: none of the
+       first class is ever drawn, infinity: none of the others, and n is at most what is left */
+    const void *log_odds;
     gurn_dtype log_odds_dtype;
     int64_t m1_stride, m2_stride, n_stride,
         log_odds_stride; /* elements between rows, >= 0; 0 = one value shared by all rows */
@@ -519,7 +525,7 @@ typedef struct gurn_hypergeometric_inputs {
  * Fisher's noncentral hypergeometric law, without a plan: how many of n balls drawn are of the first class,
  *     P(k) proportional to C(m1, k) C(m2, n - k) odds^k,     max(0, n - m2) <= k <= min(m1, n).
  *   x  int32 x[B], device memory, out; -1 where a GPU finds what a CPU context refuses
- * Odds beyond 2^+-200 are held there.
+ * Odds beyond 2^+-200 are held there, unless they are 0 (x = 0) or infinite (x = n).
  * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT (NULL, unknown dtype, negative stride), GURN_INVALID_M, GURN_INVALID_N,
  * GURN_INVALID_LOG_OMEGA, GURN_INVALID_ROWS, GURN_INVALID_NOISE, GURN_UNSUPPORTED, GURN_CUDA_ERROR.
  */

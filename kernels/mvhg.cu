@@ -35,32 +35,20 @@
  */
 
 /* gurn_cuda_log_odds; rows = 1 when all share one row. */
-template <class Real>
-__global__ void mvhg_lambda(gurn_plan_view view, const int32_t *order, const Real *log_omega, int64_t stride,
-                            int64_t rows, double *lambda, int32_t *balls) {
+__global__ void mvhg_lambda(gurn_plan_view view, const int32_t *order, const void *log_omega, gurn_dtype dtype,
+                            int64_t stride, int64_t rows, double *lambda, int32_t *balls) {
     for (int64_t b = (int64_t)blockIdx.x * GURN_BLOCK + threadIdx.x; b < rows; b += (int64_t)gridDim.x * GURN_BLOCK) {
-        double largest = -INFINITY, rest = 0.0;
         bool good = true;
-        for (int32_t i = 0; i < view.classes; i++) { /* gurn_omega_largest, and a look at the values */
-            double value = (double)log_omega[b * stride + order[i]];
-            good &= value < INFINITY;
-            if (view.steps[i].m > 0 && value > largest) largest = value;
-        }
-        largest = largest > -INFINITY ? largest : 0.0;
         int32_t held = 0;
-        for (int32_t i = view.classes - 1; i >= 0; i--) {
-            double value = (double)log_omega[b * stride + order[i]], own = gurn_log2_omega(value, largest), odds = 0.0;
-            gurn_step step = gurn_omega_step(view.steps[i], gurn_omega_is_zero(value), held);
-            held += step.m;
-            if (!lambda) continue;
-            if (step.m_rest > 0) odds = s_merged_lambda(own, rest, step.log2_m_rest);
-            if (step.m > 0 && i > 0) {
-                double mine = own + step.log2_m;
-                rest = step.m_rest > 0 ? s_log2_add(rest, mine) : mine;
-            }
-            lambda[i * rows + b] = i > 0 || good ? odds : NAN;
+        for (int32_t i = 0; log_omega && i < view.classes; i++) {
+            double value = gurn_real(log_omega, dtype, b * stride + order[i]);
+            good &= value < INFINITY;
+            held += gurn_omega_is_zero(value) ? 0 : view.steps[i].m;
         }
         if (balls) balls[b] = good ? held : -1;
+        if (!lambda) continue;
+        gurn_merged_odds(&view, order, log_omega, dtype, b * stride, lambda + b, rows);
+        if (!good) lambda[b] = NAN;
     }
 }
 
@@ -135,7 +123,7 @@ __global__ void __launch_bounds__(256) mvhg_one_hots(gurn_plan_view view, int64_
 
 cudaError_t gurn_cuda_probe(void) {
     cudaFuncAttributes attributes;
-    return cudaFuncGetAttributes(&attributes, mvhg_lambda<float>);
+    return cudaFuncGetAttributes(&attributes, mvhg_lambda);
 }
 
 /* The workspace: what both directions need, and what backward needs besides. */
@@ -194,12 +182,7 @@ cudaError_t gurn_cuda_log_odds(const gurn_plan_view &view, const int32_t *order,
                                gurn_dtype dtype, int64_t stride, int64_t rows, double *lambda, int32_t *balls,
                                cudaStream_t stream) {
     cudaLaunchConfig_t config = gurn_launch_rows(rows, GURN_BLOCK, GURN_BLOCK, stream);
-    if (dtype == GURN_FLOAT32)
-        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_lambda<float>, view, order, (const float *)log_omega, stride, rows,
-                                     lambda, balls));
-    else
-        GURN_MUST(cudaLaunchKernelEx(&config, mvhg_lambda<double>, view, order, (const double *)log_omega, stride, rows,
-                                     lambda, balls));
+    GURN_MUST(cudaLaunchKernelEx(&config, mvhg_lambda, view, order, log_omega, dtype, stride, rows, lambda, balls));
     return cudaSuccess;
 }
 

@@ -55,6 +55,29 @@ GURN_FN double gurn_window_tau(double tau) { return tau < 0x1p40 ? tau : 0x1p40;
 #include "mvhg_lanes.h"
 #undef GURN_L
 
+/*
+ * The merged chain's log odds of a row's steps (merged_lambda), place i's at lambda[i * stride]; 0 where there is no choice.
+ * Classes of omega 0 are absent. log_omega: the row begins at element `at`; NULL: all omega are equal.
+ */
+GURN_FN void gurn_merged_odds(const gurn_plan_view *view, const int32_t *order, const void *log_omega, gurn_dtype dtype,
+                              int64_t at, double *lambda, int64_t stride) {
+    double rest = -INFINITY, largest = 0.0;
+    int32_t balls = 0; /* of later classes */
+    if (log_omega) largest = gurn_omega_largest(view->steps, view->classes, order, log_omega, dtype, at);
+    for (int32_t i = view->classes - 1; i >= 0; i--) {
+        const gurn_step *step = &view->steps[i];
+        double value = log_omega ? gurn_real(log_omega, dtype, at + order[i]) : 0.0, odds = 0.0;
+        if (step->m > 0 && !gurn_omega_is_zero(value)) {
+            double own = gurn_log2_omega(value, largest), mine = own + step->log2_m;
+            double log2_balls = balls == step->m_rest ? step->log2_m_rest : s_log2_64((double)(balls > 0 ? balls : 1));
+            if (balls > 0) odds = s_merged_lambda(own, rest, log2_balls);
+            if (i > 0) rest = balls > 0 ? s_log2_add(rest, mine) : mine; /* what is before place 0 needs no rest */
+            balls += step->m;
+        }
+        lambda[i * stride] = odds;
+    }
+}
+
 /* log odds as 64-bit fixed point, 2^-47 bit, |lambda| <= 200 (rounded to nearest even). */
 GURN_FN int64_t gurn_fixed_lambda(double lambda) {
 #ifdef __CUDA_ARCH__

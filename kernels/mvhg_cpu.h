@@ -172,14 +172,16 @@ void GURN_NAME(mvhg_suffix_backward)(const gurn_mvhg_job *job);
 
 /*
  * lambda[C][GURN_TILE] of `rows` rows from row b on; lanes beyond the rows repeat the last. view: the urn of all of them
- * (omega.h). Places are walked from last to first.
+ * (omega.h): returns whether it is, for its classes that have balls have omega above 0, and else means nothing by the lambda of
+ * rows for which that does not hold. Places are walked from last to first. The bits are those of gurn_merged_odds.
  */
-GURN_FN void gurn_tile_lambda(const gurn_plan_view *view, const gurn_mvhg_inputs *in, gurn_dtype dtype, int64_t b,
+GURN_FN bool gurn_tile_lambda(const gurn_plan_view *view, const gurn_mvhg_inputs *in, gurn_dtype dtype, int64_t b,
                               int rows, double *lambda) {
     v_f64 rest[GURN_TILE / V_HALF];
     int64_t at[GURN_TILE];
     for (int r = 0; r < GURN_TILE; r++) at[r] = (b + (r < rows ? r : rows - 1)) * in->log_omega_stride;
-    gurn_omega_rows(view->steps, view->classes, in->order, in->log_omega, dtype, GURN_TILE, at, false, lambda);
+    bool all =
+        gurn_omega_rows(view->steps, view->classes, in->order, in->log_omega, dtype, GURN_TILE, at, false, lambda);
     for (int v = 0; v < GURN_TILE / V_HALF; v++) rest[v] = v_splat64(-INFINITY);
     for (int32_t i = view->classes - 1; i >= 0; i--) {
         const gurn_step *step = &view->steps[i];
@@ -194,6 +196,7 @@ GURN_FN void gurn_tile_lambda(const gurn_plan_view *view, const gurn_mvhg_inputs
             v_f64_store(here, value);
         }
     }
+    return all;
 }
 
 #endif

@@ -34,4 +34,15 @@ GURN_FN double gurn_plain_lambda(double log_odds) {
     return lambda > GURN_MAX_LAMBDA ? GURN_MAX_LAMBDA : lambda < -GURN_MAX_LAMBDA ? -GURN_MAX_LAMBDA : lambda;
 }
 
+/* The urn of a row of the univariate law. Odds of 0 or infinity: of the class that is never drawn there are no balls. */
+typedef struct gurn_plain_pair {
+    double m, m_rest, lambda;
+} gurn_plain_pair;
+GURN_FN gurn_plain_pair gurn_plain_pair_of(int32_t m1, int32_t m2, double log_odds) {
+    gurn_plain_pair urn = {(double)m1, (double)m2, gurn_plain_lambda(log_odds)};
+    if (log_odds == -INFINITY) urn.m = urn.lambda = 0.0;
+    if (log_odds == INFINITY) urn.m_rest = urn.lambda = 0.0;
+    return urn;
+}
+
 #endif

@@ -1,6 +1,6 @@
 /*
  * Plain draws of a chain, from tables of one row of omega and one n. Classes are named by their place in the order. The last place that
- * has balls, the taker, takes what is left.
+ * has balls, the taker, takes what is left. A class of omega 0 is one without balls: steps are those of gurn_omega_steps.
  *
  * The exact chain ([MVHG] Eq. 1; DESIGN 1.1) has suffix tables (suffix.h), in double: a place that is left with n_i balls has
  *     P(k) proportional to b_i(k) S_{i+1}(n_i - k),
@@ -36,21 +36,22 @@ typedef struct gurn_plain_head {
 /* Sizes of a row's tables, from what the host knows. In elements. */
 typedef struct gurn_plain_shape {
     int32_t classes;
-    int64_t own_room;   /* b of one place, and what vectors write behind it */
-    int64_t table_room; /* S of all places */
-    int32_t list_room;  /* n_i of one place that have running sums; 0: none have */
-    int32_t buckets;    /* most in a guide, a power of two */
-    int64_t list_count; /* n_i that have running sums, in all */
+    int64_t own_room;                /* b of one place, and what vectors write behind it; or running sums of one n_i */
+    int64_t own_entries, table_room; /* b, and S, of all places; 0 and 0: a chain by recurrence, without tables */
+    int32_t list_room;               /* n_i of one place that have running sums; 0: none have */
+    int32_t buckets;                 /* most in a guide, a power of two */
+    int64_t list_count;              /* n_i that have running sums, in all */
 } gurn_plain_shape;
 
 /* A row's tables, in memory of the device. */
 typedef struct gurn_plain_tables {
     gurn_plain_shape shape;
-    gurn_suffix *place;      /* [C] */
-    gurn_plain_lists *lists; /* [C] */
-    double *own;             /* [C][own_room]: b_i, from own_low on */
+    gurn_suffix *place;      /* [C]: suffix tables */
+    int64_t *own_at;         /* [C]: where b_i begins */
+    double *own;             /* b_i, from own_low on */
     double *suffix;          /* S_i, as place says */
-    double *lambda;          /* [C]: base-2 log odds of the steps of a chain by recurrence */
+    double *lambda;          /* [C]: base-2 log odds of the steps of a chain by recurrence, which has running sums */
+    gurn_plain_lists *lists; /* [C]: running sums */
     gurn_plain_head *head;   /* [list_count] */
     double *list;            /* running sums: room for [list_count][own_room] */
     uint16_t *guide;         /* where the search for u begins: room for [list_count][buckets] */
@@ -77,12 +78,12 @@ GURN_FN int64_t gurn_plain_recurrence_room(double variance, double most) {
 }
 
 /*
- * own: most entries of a b_i, or running sums of a step; table_room: of all S_i; total: all balls; n: largest of any row, or a range from 0 to there if n_varies;
- * rows: how many share the tables.
+ * own: most entries of a b_i, or running sums of a step; own_entries, table_room: as in the shape; total: all balls; n: largest
+ * of any row, or a range from 0 to there if n_varies; rows: how many share the tables.
  */
-GURN_FN gurn_plain_shape gurn_plain_shape_of(int32_t classes, int64_t own, int64_t table_room, double total, double n,
-                                             int n_varies, int64_t rows) {
-    gurn_plain_shape s = {classes, (own + 15) & ~(int64_t)7, table_room, 0, 0, 0};
+GURN_FN gurn_plain_shape gurn_plain_shape_of(int32_t classes, int64_t own, int64_t own_entries, int64_t table_room,
+                                             double total, double n, int n_varies, int64_t rows) {
+    gurn_plain_shape s = {classes, (own + 15) & ~(int64_t)7, own_entries, table_room, 0, 0, 0};
     if (s.own_room >= 0x8000) return s;
     /* sum m p q is largest, for its sum m p = n, when all p are equal; and given n, that of n_i is a quarter at most */
     if (n_varies && n > 0.5 * total) n = 0.5 * total;
@@ -106,13 +107,15 @@ GURN_FN char *gurn_plain_take(char *p, size_t *at, size_t bytes) {
 
 /* Bytes of a row's tables, laid out at p unless that is NULL. */
 GURN_FN size_t gurn_plain_cut(gurn_plain_tables *t, gurn_plain_shape s, char *p) {
-    size_t at = 0, classes = (size_t)s.classes, lists = (size_t)s.list_count, own = (size_t)s.own_room;
+    size_t at = 0, lists = (size_t)s.list_count, own = (size_t)s.own_room;
+    size_t suffix = s.own_entries > 0 ? (size_t)s.classes : 0, sums = s.list_room > 0 ? (size_t)s.classes : 0;
     t->shape = s;
-    t->place = (gurn_suffix *)gurn_plain_take(p, &at, classes * sizeof *t->place);
-    t->lists = (gurn_plain_lists *)gurn_plain_take(p, &at, classes * sizeof *t->lists);
-    t->own = (double *)gurn_plain_take(p, &at, classes * own * sizeof(double));
+    t->place = (gurn_suffix *)gurn_plain_take(p, &at, suffix * sizeof *t->place);
+    t->own_at = (int64_t *)gurn_plain_take(p, &at, suffix * sizeof *t->own_at);
+    t->own = (double *)gurn_plain_take(p, &at, (size_t)s.own_entries * sizeof(double));
     t->suffix = (double *)gurn_plain_take(p, &at, (size_t)s.table_room * sizeof(double));
-    t->lambda = (double *)gurn_plain_take(p, &at, classes * sizeof(double));
+    t->lambda = (double *)gurn_plain_take(p, &at, sums * sizeof(double));
+    t->lists = (gurn_plain_lists *)gurn_plain_take(p, &at, sums * sizeof *t->lists);
     t->head = (gurn_plain_head *)gurn_plain_take(p, &at, lists * sizeof *t->head);
     t->list = (double *)gurn_plain_take(p, &at, lists * own * sizeof(double));
     t->guide = (uint16_t *)gurn_plain_take(p, &at, lists * (size_t)s.buckets * sizeof *t->guide);
@@ -139,7 +142,7 @@ GURN_FN gurn_plain_counts gurn_plain_counts_of(const gurn_plain_tables *t, const
     gurn_support at = gurn_suffix_support(here, next, step->m, step->m_rest, left);
     int32_t low = at.low, high = at.high, k = gurn_suffix_clamp(gurn_suffix_guess(here, left) + 0.5, low, high);
     gurn_plain_counts c;
-    c.own = t->own + i * t->shape.own_room + (k - here->own_low);
+    c.own = t->own + t->own_at[i] + (k - here->own_low);
     c.rest = t->suffix + next->begin + (next->top - left + k);
     c.above = high - k;
     c.below = k - low;

@@ -44,19 +44,24 @@ typedef struct gurn_suffix_work {
 } gurn_suffix_work;
 
 typedef struct gurn_suffix_capacity {
-    int64_t own;     /* entries of own weights */
+    int64_t own;     /* entries of own weights, of the widest class */
+    int64_t owns;    /* of all classes, as gurn_suffix_own_entries counts */
     int64_t table;   /* of the longest table, with its pads */
     int64_t entries; /* of all tables of a row */
 } gurn_suffix_capacity;
 
+/* Entries that own weights take in memory, with what is written behind them (gurn_suffix_own_f32, _f64). */
+GURN_FN int64_t gurn_suffix_own_entries(int64_t count) { return (count + V_LANES + GURN_SUFFIX_GROUP) & ~(int64_t)7; }
+
 GURN_FN gurn_suffix_capacity gurn_suffix_measure(const gurn_plan_view *view, int32_t n_max, double bits) {
-    gurn_suffix_capacity cap = {0, 0, 0};
+    gurn_suffix_capacity cap = {0, 0, 0, 0};
     double total = (double)view->steps[0].m + view->steps[0].m_rest;
     for (int32_t i = 0; i < view->classes; i++) {
         double m = view->steps[i].m, left = m + view->steps[i].m_rest;
         if (m == 0.0) continue;
         int64_t own = gurn_suffix_width(m, total - m, n_max, bits);
         cap.own = own > cap.own ? own : cap.own;
+        cap.owns += gurn_suffix_own_entries(own);
         if (i == 0) continue;
         int64_t table = gurn_suffix_entries(gurn_suffix_width(left, total - left, n_max, bits));
         cap.table = table > cap.table ? table : cap.table;

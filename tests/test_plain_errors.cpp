@@ -30,7 +30,6 @@ TEST_P(PlainErrors, WrongArguments) {
         {"size 0", "inputs->size", GURN_INVALID_ARGUMENT, [](DrawCall &c) { c.inputs.size = 0; }},
         {"rows -1", "rows", GURN_INVALID_ROWS, [](DrawCall &c) { c.inputs.rows = -1; }},
         {"rows overflow", "rows", GURN_INVALID_ROWS, [](DrawCall &c) { c.inputs.rows = INT64_MAX; }},
-        {"no log omega", "log_omega", GURN_INVALID_ARGUMENT, [](DrawCall &c) { c.inputs.log_omega = nullptr; }},
         {"stride", "log_omega_stride", GURN_INVALID_LOG_OMEGA, [](DrawCall &c) { c.inputs.log_omega_stride = 2; }},
         {"n -1", "n is", GURN_INVALID_N, [](DrawCall &c) { c.inputs.n = -1; }},
         {"n above n_max", "n is", GURN_INVALID_N, [](DrawCall &c) { c.inputs.n = 6; }},
@@ -169,7 +168,8 @@ TEST_P(PlainErrors, WrongData) {
                         {5, 5, -1, 0, GURN_INVALID_N, "n of row 2"},
                         {5, 5, 11, 0, GURN_INVALID_N, "n of row 2"},
                         {5, 5, 2, kNaN, GURN_INVALID_LOG_OMEGA, "log_odds of row 2"},
-                        {5, 5, 2, -kInfinity, GURN_INVALID_LOG_OMEGA, "log_odds of row 2"}};
+                        {5, 1, 2, -kInfinity, GURN_INVALID_N, "n of row 2"},
+                        {1, 5, 2, kInfinity, GURN_INVALID_N, "n of row 2"}};
     for (const Bad &bad : bads) {
         SCOPED_TRACE(bad.named);
         Univariate u;

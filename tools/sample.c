@@ -1,6 +1,7 @@
 /* gumbelurn sample: draws rows batch by batch, so that any number of them passes through bounded memory. */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +150,17 @@ static void draw_batch(const struct sample *sample, const struct session *sessio
               "gurn_mvhg_forward");
 }
 
+/* Whether all classes that have balls have one omega, above 0: plain draws need not know which, nor have memory for tables. */
+static bool all_equal(const struct urn *urn) {
+    double one = NAN;
+    for (int32_t c = 0; c < urn->classes; c++) {
+        if (urn->m[c] == 0) continue;
+        if (isnan(one)) one = urn->log_omega[c];
+        if (urn->log_omega[c] != one) return false;
+    }
+    return isnan(one) || isfinite(one);
+}
+
 static void draw(struct sample *sample) {
     const struct urn *urn = &sample->urn;
     gurn_mvhg_inputs *inputs = &sample->inputs;
@@ -163,7 +175,7 @@ static void draw(struct sample *sample) {
     const size_t log_p_bytes = sample->log_p ? (size_t)batch * session.real_size : 0;
     void *log_omega = device_alloc(&session, (size_t)urn->classes * session.real_size);
     put_log_omega(&session, log_omega, urn->log_omega, urn->classes);
-    inputs->log_omega = log_omega;
+    inputs->log_omega = sample->plain && all_equal(urn) ? NULL : log_omega;
     inputs->n = urn->n;
     inputs->rows = batch;
     size_t workspace_bytes;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of the program's --threads: numbers that there can not be. python3 test_threads.py GUMBELURN [unittest arguments]."""
+"""Tests of what the program takes of a machine: threads and memory. python3 test_limits.py GUMBELURN [unittest arguments]."""
 import os
 import resource
 import subprocess
@@ -42,6 +42,27 @@ class Threads(Directory):
         result = limited(100, *command)
         self.assertEqual((result.returncode, result.stderr), (0, b""))
         self.assertEqual(result.stdout, run(*command, "--threads", 2).stdout)
+
+
+class Memory(unittest.TestCase):
+    @unittest.skipIf(os.environ.get("GURN_TEST_BUILD") == "sanitize", "a sanitizer takes more address space")
+    def test_equal_omega_of_a_million_classes(self):
+        # tables would take 65 GB; text, sizes, plan and a row of counts take a few hundred MB
+        for omega in ([], ["--omega", "1e6x7"]):
+            result = limited(1000, "sample", "--plain", "--m", "1e6x3", "--n", "1e6", "--seed", 3, "--threads", 2,
+                             "--no-header", *omega)
+            self.assertEqual((result.returncode, result.stderr), (0, b""))
+            counts = list(map(int, result.stdout.split(b",")))
+            self.assertEqual((len(counts), sum(counts)), (1000000, 1000000))
+            self.assertTrue(0 <= min(counts) and max(counts) == 3)
+
+    def test_omega_of_classes_without_balls_does_not_count(self):
+        # the last class has no balls, so that its omega does not count
+        urn = ["--m", "40,30,50,0", "--n", "60", "--rows", 500, "--seed", 5, "--plain"]
+        expected = output("sample", *urn)
+        for omega in ("1,1,1,1", "5,5,5,2", "0.1,0.1,0.1,7"):
+            self.assertEqual(output("sample", *urn, "--omega", omega), expected, omega)
+        self.assertNotEqual(output("sample", *urn, "--omega", "1,1,2,1"), expected)
 
 
 if __name__ == "__main__":
