@@ -114,13 +114,14 @@ static size_t cpu_mvhg_bytes(const gurn_context *context, const gurn_plan *plan,
 gurn_status gurn_cpu_check_log_omega(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in,
                                      const char *name, const void *log_omega, int64_t stride) {
     int64_t classes = plan->classes, omega_rows = stride == 0 && in->rows > 0 ? 1 : in->rows, balls = 0;
-    if (!log_omega) return GURN_SUCCESS; /* all are equal */
+    /* All omega are equal; or none is 0, and no n is too large. */
+    if (!log_omega || gurn_all_finite(log_omega, plan->dtype, omega_rows, classes, stride)) return GURN_SUCCESS;
     for (int64_t b = 0; b < in->rows; b++) {
         if (b < omega_rows) {
             bool none = false;
             for (int64_t c = 0; c < classes; c++) {
                 double value = gurn_real(log_omega, plan->dtype, b * stride + c);
-                if (isnan(value) || value == INFINITY)
+                if (!(value < INFINITY))
                     return gurn_fail(context, GURN_INVALID_LOG_OMEGA,
                                      "%s[%lld][%lld] is %g: must be finite, or -infinity for omega = 0", name,
                                      (long long)b, (long long)c, value);

@@ -71,8 +71,8 @@ typedef enum gurn_status {
     GURN_INVALID_ROWS = 8,      /* rows below 0, or an array whose size in bytes would overflow */
     /* unknown noise kind, offset + row0 + rows beyond 2^64, given noise missing, or NaN or +infinity in it (CPU contexts) */
     GURN_INVALID_NOISE = 9,
-    /* a count that is NaN (unless all of the row are, where given noise left nothing to choose) or outside 0..m or, in hard
-       mode, not whole, or a row that does not sum to n (CPU contexts) */
+    /* a count that is NaN (unless all of the row are, where given noise left nothing to choose) or outside 0..m (not 0, where
+       omega is 0) or, in hard mode, not whole, or a row that does not sum to n (CPU contexts) */
     GURN_INVALID_X = 10,
     GURN_WORKSPACE_TOO_SMALL = 11,
     GURN_OUT_OF_MEMORY = 12,
@@ -257,6 +257,7 @@ typedef enum gurn_relaxation {
  * over the support max(0, n_i - m_R) <= k <= min(m_i, n_i); merged chain R_i(r) = r log omega_R with [MVHG] Eq. 3; exact
  * chain R_i(r) = log S_{i+1}(r) - log C(m_R, r) with S the suffix sums of Eq. 1. The last class (in the order; of those that
  * have balls) takes what is left. In soft mode n_i and r are real, and the support is what 1/Gamma leaves: r > -1, r < m_R + 1.
+ * A class of omega 0 has no balls in any of this, and its y is one-hot at 0; in the merged chain a row that has one takes longer.
  */
 typedef struct gurn_mvhg_inputs {
     size_t size;

@@ -40,16 +40,15 @@ __global__ void mvhg_lambda(gurn_plan_view view, const int32_t *order, const voi
     for (int64_t b = (int64_t)blockIdx.x * GURN_BLOCK + threadIdx.x; b < rows; b += (int64_t)gridDim.x * GURN_BLOCK) {
         bool good = true;
         int32_t held = 0;
-        for (int32_t i = 0; i < view.classes; i++) {
-            double value = log_omega ? gurn_real(log_omega, dtype, b * stride + order[i]) : 0.0;
+        for (int32_t i = 0; log_omega && i < view.classes; i++) {
+            double value = gurn_real(log_omega, dtype, b * stride + order[i]);
             good &= value < INFINITY;
             held += gurn_omega_is_zero(value) ? 0 : view.steps[i].m;
         }
-        if (lambda) {
-            gurn_merged_odds(&view, order, log_omega, dtype, b * stride, lambda + b, rows);
-            if (!good) lambda[b] = NAN;
-        }
         if (balls) balls[b] = good ? held : -1;
+        if (!lambda) continue;
+        gurn_merged_odds(&view, order, log_omega, dtype, b * stride, lambda + b, rows);
+        if (!good) lambda[b] = NAN;
     }
 }
 

@@ -215,7 +215,7 @@ static inline int gurn_lanes_of(const gurn_mvhg_job *job) {
 /*
  * mvhg.cu: what follows from one row of log omega (rows = 1) or from each: log odds of the merged chain in the row's urn (omega.h),
  * lambda [C][rows], NaN at place 0 of a row that is bad; balls [rows], what that urn holds, -1 of a row that is bad. Either may be
- * NULL. Order and view are the device's. log_omega may be NULL (gurn_merged_odds).
+ * NULL. Order and view are the device's. log_omega may be NULL where balls is (gurn_merged_odds).
  */
 cudaError_t gurn_cuda_log_odds(const gurn_plan_view &view, const int32_t *order, const void *log_omega,
                                gurn_dtype dtype, int64_t stride, int64_t rows, double *lambda, int32_t *balls,

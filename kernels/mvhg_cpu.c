@@ -501,9 +501,9 @@ static void merged_tile(const gurn_mvhg_job *job, const gurn_mvhg_job *shared, b
     for (int rows; b < end; b += rows) {
         gurn_urn room;
         const gurn_mvhg_job *urn = shared;
-        rows = gurn_urn_rows(job, b, (int)(end - b));
+        rows = (int)(end - b);
         if (!shared) {
-            urn = gurn_urn_of(job, b, scratch, &room);
+            urn = gurn_urn_at(job, b, &rows, scratch, &room);
             gurn_tile_lambda(urn->view, &job->in, job->dtype, b, rows, scratch->lambda);
         }
         if (backward)

@@ -96,10 +96,10 @@ typedef struct gurn_urn {
     gurn_plan_view view;
 } gurn_urn;
 
-/* How many of the rows b .. b + rows - 1 surely have the urn of row b: the same classes of omega 0. */
+/* How many of the rows b .. b + rows - 1 have the same classes of omega 0 as row b, one after the other from there. */
 GURN_FN int gurn_urn_rows(const gurn_mvhg_job *job, int64_t b, int rows) {
     int64_t stride = job->in.log_omega_stride, classes = job->view->classes;
-    for (int r = 1; stride != 0 && r < rows; r++)
+    for (int r = 1; r < rows; r++)
         for (int64_t c = 0; c < classes; c++)
             if (gurn_omega_is_zero(gurn_real(job->in.log_omega, job->dtype, (b + r) * stride + c)) !=
                 gurn_omega_is_zero(gurn_real(job->in.log_omega, job->dtype, b * stride + c)))
@@ -118,6 +118,16 @@ GURN_FN const gurn_mvhg_job *gurn_urn_of(const gurn_mvhg_job *job, int64_t b, co
     urn->view = view;
     urn->job.view = &urn->view;
     return &urn->job;
+}
+
+/* As row b and those behind it see it, of the *rows rows from b on: *rows becomes how many they are. */
+GURN_FN const gurn_mvhg_job *gurn_urn_at(const gurn_mvhg_job *job, int64_t b, int *rows, const gurn_scratch *scratch,
+                                         gurn_urn *urn) {
+    int64_t stride = job->in.log_omega_stride, size = job->dtype == GURN_FLOAT32 ? sizeof(float) : sizeof(double);
+    const char *first = (const char *)job->in.log_omega + b * stride * size;
+    if (gurn_all_finite(first, job->dtype, *rows, job->view->classes, stride)) return job; /* nearly always */
+    *rows = gurn_urn_rows(job, b, *rows);
+    return gurn_urn_of(job, b, scratch, urn);
 }
 
 /* Bytes of a thread's scratch; and its layout at p when scratch is not NULL. */

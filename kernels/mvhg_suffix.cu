@@ -26,7 +26,7 @@ typedef struct gurn_suffix_work {
 __global__ void __launch_bounds__(GURN_WIDE, 1) mvhg_suffix_tables(const __grid_constant__ gurn_suffix_work e) {
     gurn_suffix_room room = {};
     gurn_suffix_room_cut(e.shared, e.w.rooms, &room);
-    gurn_suffix_room_build<GURN_WIDE>(e.w, e.shared, e.bits, 0, gurn_work_n(e.w, 0), room);
+    gurn_suffix_room_build<GURN_WIDE, true>(e.w, e.shared, e.bits, 0, gurn_work_n(e.w, 0), room);
 }
 
 /* The room of this warp; its tables may be the shared ones. */
@@ -47,19 +47,18 @@ GURN_DEVICE gurn_suffix_room suffix_room(const gurn_suffix_work &e) {
 
 /* Shared tables. */
 template <int LANES, bool WITH_P>
-__global__ void __launch_bounds__(GURN_THREADS(LANES), 512 / GURN_THREADS(LANES))
+__global__ void __launch_bounds__(GURN_THREADS(LANES), 640 / GURN_THREADS(LANES))
     mvhg_suffix_race(const __grid_constant__ gurn_suffix_work e) {
     constexpr int ROWS = LANES < GURN_BLOCK ? GURN_BLOCK / LANES : 1;
     gurn_noise_keys keys = gurn_work_keys(e.w);
     gurn_suffix_room room = {};
     gurn_suffix_room_cut(e.shared, e.w.rooms, &room);
     int32_t n = gurn_work_n(e.w, 0);
-    const gurn_step *steps = gurn_suffix_room_view(e.w, 0, room).steps;
     for (int64_t first = (int64_t)blockIdx.x * ROWS; first < e.w.rows; first += (int64_t)gridDim.x * ROWS) {
         int64_t b = first + threadIdx.x / LANES;
         bool live = b < e.w.rows;
         if (!live) b = e.w.rows - 1;
-        gurn_race_row<LANES, WITH_P, false>(e.w, steps, b, live, n, keys,
+        gurn_race_row<LANES, WITH_P, false>(e.w, room.steps, b, live, n, keys,
                                             [&](const gurn_step *step, int32_t i, int32_t left) {
                                                 return gurn_suffix_step_begin(step, i, left, room);
                                             });
@@ -76,9 +75,10 @@ __global__ void __launch_bounds__(GURN_BLOCK, 512 / GURN_BLOCK)
     int32_t built = -2;
     for (int64_t b = warp; b < e.w.rows; b += e.warps) {
         int32_t n = gurn_work_n(e.w, b);
-        if (e.w.log_omega_stride != 0 || n != built) gurn_suffix_room_build<GURN_WARP>(e.w, e.own, e.bits, b, n, room);
+        if (e.w.log_omega_stride != 0 || n != built)
+            gurn_suffix_room_build<GURN_WARP, false>(e.w, e.own, e.bits, b, n, room);
         built = n;
-        gurn_race_row<GURN_WARP, WITH_P, true>(e.w, gurn_suffix_room_view(e.w, b, room).steps, b, true, n, keys,
+        gurn_race_row<GURN_WARP, WITH_P, true>(e.w, gurn_suffix_room_view<false>(e.w, b, room).steps, b, true, n, keys,
                                                [&](const gurn_step *step, int32_t i, int32_t left) {
                                                    return gurn_suffix_step_begin(step, i, left, room);
                                                });
@@ -105,13 +105,13 @@ __global__ void __launch_bounds__(GURN_BLOCK, (FULL && OWN ? 256 : 384) / GURN_B
     for (int64_t b = warp; b < e.w.rows; b += e.warps) {
         int32_t n = gurn_work_n(e.w, b);
         if (OWN && (e.w.log_omega_stride != 0 || n != built))
-            gurn_suffix_room_build<GURN_WARP>(e.w, e.own, e.bits, b, n, room);
+            gurn_suffix_room_build<GURN_WARP, false>(e.w, e.own, e.bits, b, n, room);
         built = n;
         if (OWN && wanted) {
             gurn_suffix_room_clear<GURN_WARP>(e.own, room.adjoint);
             __syncwarp();
         }
-        gurn_plan_view view = gurn_suffix_room_view(e.w, b, room);
+        gurn_plan_view view = gurn_suffix_room_view<!OWN>(e.w, b, room);
         int32_t last, before;
         gurn_suffix_last(view, &last, &before);
         bool bad = !gurn_row_is_good<GURN_WARP>(e.w, view.steps, b);
@@ -185,7 +185,7 @@ __global__ void __launch_bounds__(GURN_WIDE) mvhg_suffix_sweep(const __grid_cons
     for (int32_t i = (int32_t)threadIdx.x; i < classes; i += GURN_WIDE) own.gradient[i] = 0.0;
     __syncthreads();
     if (room.places[0].variance_left > 0.0)
-        gurn_suffix_room_sweep<GURN_WIDE>(gurn_suffix_room_view(e.w, 0, room), room, own.gradient);
+        gurn_suffix_room_sweep<GURN_WIDE>(gurn_suffix_room_view<true>(e.w, 0, room), room, own.gradient);
     __syncthreads();
     for (int32_t i = (int32_t)threadIdx.x; i < classes; i += GURN_WIDE)
         e.w.partial[e.warps * classes + e.w.order[i]] = own.gradient[i];

@@ -20,8 +20,9 @@ typedef struct gurn_suffix_sizes {
 } gurn_suffix_sizes;
 
 typedef struct gurn_suffix_room {
+    gurn_step *
+        steps; /* [C]: of an urn that is not the plan's; tables for all rows have them always, at the room's very begin */
     gurn_suffix *places;
-    gurn_step *steps;     /* [C]: of a row that has an urn of its own */
     int32_t *rest;        /* [C][table]: -log2 S; at place 0, which has no table, zeros */
     float *tables, *psi;  /* [C][table]: S; psi (backward) */
     float *b, *g, *carry; /* one class's weights; one table each of the sweep */
@@ -41,8 +42,8 @@ static inline __host__ __device__ size_t gurn_suffix_room_cut(const gurn_suffix_
     };
     gurn_suffix_room room = {};
     if (s.tables) {
-        room.places = (gurn_suffix *)cut((size_t)s.classes * sizeof(gurn_suffix));
         room.steps = (gurn_step *)cut((size_t)s.classes * sizeof(gurn_step));
+        room.places = (gurn_suffix *)cut((size_t)s.classes * sizeof(gurn_suffix));
         room.rest = (int32_t *)cut(entries * sizeof(int32_t));
         room.tables = (float *)cut(entries * sizeof(float));
         if (s.backward) room.psi = (float *)cut(entries * sizeof(float));
@@ -86,22 +87,25 @@ GURN_DEVICE void gurn_suffix_room_slopes(const gurn_plan_view &view, const gurn_
     }
 }
 
-/* The view of row b's urn; where that is its own its steps are in the room that its tables are built in. */
+/* The view of row b's urn, of which the room has tables. SHARED: they are of all rows. */
+template <bool SHARED>
 GURN_DEVICE gurn_plan_view gurn_suffix_room_view(const gurn_mvhg_work &w, int64_t b, const gurn_suffix_room &room) {
     gurn_plan_view view = w.view;
-    if (gurn_work_has_urn(w, b)) view.steps = room.steps;
+    if (SHARED || gurn_work_has_urn(w, b)) view.steps = room.steps;
     return view;
 }
 
-/* The tables of row b; n < 0, a bad row, has those of n = 0, which are none. */
-template <int LANES>
+/* The tables of row b, or of all rows; n < 0, a bad row, has those of n = 0, which are none. */
+template <int LANES, bool SHARED>
 GURN_DEVICE void gurn_suffix_room_build(const gurn_mvhg_work &w, const gurn_suffix_sizes &sizes, double bits, int64_t b,
                                         int32_t n, const gurn_suffix_room &room) {
     int32_t lane = (int32_t)(threadIdx.x & (LANES - 1)), total = gurn_work_balls(w, b);
-    if (lane == 0 && gurn_work_has_urn(w, b))
+    bool has_urn = gurn_work_has_urn(w, b);
+    if (has_urn && lane == 0)
         gurn_omega_steps(w.view.steps, w.view.classes, w.order, w.log_omega, w.dtype, b * w.log_omega_stride,
                          room.steps);
-    gurn_plan_view view = gurn_suffix_room_view(w, b, room);
+    for (int32_t i = lane; SHARED && !has_urn && i < w.view.classes; i += LANES) room.steps[i] = w.view.steps[i];
+    gurn_plan_view view = gurn_suffix_room_view<SHARED>(w, b, room);
     for (int32_t j = lane; j < 2 * GURN_SUFFIX_EDGE; j += LANES) {
         room.rest[j] = 0;
         if (room.psi) room.psi[j] = 0.0f;

@@ -179,13 +179,7 @@ static char *shared_memory(const gurn_mvhg_job *job, const layout *l) {
     return (char *)job->workspace + (size_t)l->threads * l->thread_bytes;
 }
 
-/* The call as all rows see it, or as row b does and the rows behind it, of which *rows becomes the number. */
-static const gurn_mvhg_job *urn_at(const gurn_mvhg_job *job, const gurn_mvhg_job *shared, int64_t b, int *rows,
-                                   const thread_memory *t, gurn_urn *room) {
-    if (shared) return shared;
-    *rows = gurn_urn_rows(job, b, *rows);
-    return gurn_urn_of(job, b, &t->scratch, room);
-}
+/* The call as all rows see it, NULL where each has its own omega. */
 static const gurn_mvhg_job *urn_shared(const gurn_mvhg_job *job, const thread_memory *t, gurn_urn *room) {
     return job->in.log_omega_stride == 0 ? gurn_urn_of(job, 0, &t->scratch, room) : NULL;
 }
@@ -207,7 +201,7 @@ void GURN_NAME(mvhg_suffix_forward)(const gurn_mvhg_job *job) {
             int64_t b = tile * GURN_TILE, end = b + GURN_TILE < job->in.rows ? b + GURN_TILE : job->in.rows;
             for (int rows; b < end; b += rows) {
                 rows = end - b < l.rows ? (int)(end - b) : l.rows;
-                const gurn_mvhg_job *urn = urn_at(job, shared, b, &rows, &t, &room);
+                const gurn_mvhg_job *urn = shared ? shared : gurn_urn_at(job, b, &rows, &t.scratch, &room);
                 if (!l.shared) tile_fill(urn, &l, b, rows, &t);
                 GURN_NAME(mvhg_fast_forward)(urn, b, rows, &t.scratch);
             }
@@ -306,7 +300,7 @@ void GURN_NAME(mvhg_suffix_backward)(const gurn_mvhg_job *job) {
                 int64_t b = tile * GURN_TILE, end = b + GURN_TILE < job->in.rows ? b + GURN_TILE : job->in.rows;
                 for (int rows; b < end; b += rows) {
                     rows = end - b < l.rows ? (int)(end - b) : l.rows;
-                    const gurn_mvhg_job *urn = urn_at(job, shared, b, &rows, &t, &room);
+                    const gurn_mvhg_job *urn = shared ? shared : gurn_urn_at(job, b, &rows, &t.scratch, &room);
                     if (!l.shared) tile_fill(urn, &l, b, rows, &t);
                     tile_backward(urn, &l, b, rows, &t, sum);
                 }

@@ -4,7 +4,9 @@
 
 #include <stdbool.h>
 
+#include "gammamath.h"
 #include "omega.h"
+#include "simd.h"
 
 #define GURN_OMEGA_ROWS 16
 
@@ -15,23 +17,30 @@
  */
 GURN_FN bool gurn_omega_rows(const gurn_step *steps, int32_t classes, const int32_t *order, const void *log_omega,
                              gurn_dtype dtype, int rows, const int64_t *at, bool by_class, double *a) {
-    double largest[GURN_OMEGA_ROWS], least[GURN_OMEGA_ROWS];
+    enum {
+        vectors = GURN_OMEGA_ROWS / V_HALF
+    };
+    v_f64 largest[vectors], least[vectors], none = v_splat64(-INFINITY), reach = v_splat64(GURN_OMEGA_REACH);
     bool all = true;
-    for (int r = 0; r < GURN_OMEGA_ROWS; r++) largest[r] = -INFINITY, least[r] = INFINITY;
+    for (int v = 0; v < vectors; v++) largest[v] = none, least[v] = -none;
     for (int32_t i = 0; i < classes; i++) {
         double *to = a + (int64_t)(by_class ? order[i] : i) * GURN_OMEGA_ROWS;
         for (int r = 0; r < GURN_OMEGA_ROWS; r++) to[r] = gurn_real(log_omega, dtype, at[r < rows ? r : 0] + order[i]);
-        for (int r = 0; r < GURN_OMEGA_ROWS && steps[i].m > 0; r++) {
-            largest[r] = to[r] > largest[r] ? to[r] : largest[r];
-            least[r] = to[r] < least[r] ? to[r] : least[r];
+        for (int v = 0; v < vectors && steps[i].m > 0; v++) {
+            v_f64 value = v_f64_load(to + v * V_HALF);
+            largest[v] = v_if_less64(largest[v], value, value, largest[v]);
+            least[v] = v_if_less64(value, least[v], value, least[v]);
         }
     }
-    for (int r = 0; r < GURN_OMEGA_ROWS; r++) {
-        all &= !gurn_omega_is_zero(least[r]);
-        largest[r] = largest[r] > -INFINITY ? largest[r] : 0.0;
+    for (int v = 0; v < vectors; v++) {
+        for (int l = 0; l < V_HALF; l++) all &= !gurn_omega_is_zero(least[v][l]);
+        largest[v] = v_if_less64(none, largest[v], largest[v], v_splat64(0.0));
     }
-    for (int32_t i = 0; i < classes; i++, a += GURN_OMEGA_ROWS)
-        for (int r = 0; r < GURN_OMEGA_ROWS; r++) a[r] = gurn_log2_omega(a[r], largest[r]);
+    for (int32_t i = 0; i < classes; i++)
+        for (int v = 0; v < vectors; v++, a += V_HALF) { /* gurn_log2_omega */
+            v_f64 value = (v_f64_load(a) - largest[v]) * v_splat64(GURN_LOG2E);
+            v_f64_store(a, v_if_less64(reach, value, reach, v_if_less64(value, -reach, -reach, value)));
+        }
     return all;
 }
 

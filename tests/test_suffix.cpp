@@ -23,7 +23,8 @@ std::vector<Real> convolve(const std::vector<Real> &a, const std::vector<Real> &
     return sum;
 }
 
-// An urn's tables by both builders; dense: no table is made from its nodes.
+// An urn's tables by both builders; dense: no table is made from its nodes. Classes of omega 0 have no balls in m then, and in
+// the plan they do.
 class Suffix {
 public:
     Suffix(std::vector<int32_t> m, std::vector<double> log_omega, int32_t n, double tau = 0,
@@ -40,6 +41,9 @@ public:
         for (int32_t i = 0; dense && i < C; i++) const_cast<gurn_step *>(view.steps)[i].left = {};
         bits = gurn_suffix_bits(GURN_SUFFIX_RACE_BITS, C, tau);
         const gurn_suffix_capacity cap = gurn_suffix_measure(&view, n, bits);
+        steps_.resize(C);
+        view = gurn_omega_view(&view, this->order.data(), this->log_omega.data(), GURN_FLOAT64, 0, steps_.data());
+        for (int32_t i = 0; i < C; i++) this->m[this->order[i]] = view.steps[i].m;
         const size_t work_bytes = gurn_suffix_cut(nullptr, C, cap.own, cap.table, sizeof(double), nullptr);
         work_ = std::aligned_alloc(64, work_bytes);
         gurn_suffix_work work{};
@@ -106,6 +110,7 @@ public:
 
 private:
     void *plan_ = nullptr, *work_ = nullptr;
+    std::vector<gurn_step> steps_;
 };
 
 struct Errors {
@@ -362,6 +367,42 @@ TEST(Suffix, RoughTablesAreSummed) {
         const Errors e = compare(s);
         ASSERT_TRUE(e.f32 <= 2e-6L && e.log32 <= 2e-6L) << "trial " << trial << ": " << e.f32 << ' ' << e.log32;
     }
+    EXPECT_GT(rough, 10);
+}
+
+// Classes of omega 0: the plan's reference is of another urn, beside which the sums are smooth too, or are seen not to be.
+TEST(Suffix, TablesOfAnUrnWithoutSomeClasses) {
+    Random random(8);
+    int smooth = 0, rough = 0;
+    for (int trial = 0; trial < 200; trial++) {
+        const int C = random.integer(4, 9);
+        const double spread = trial % 5 == 4 ? 8 : trial % 3;
+        std::vector<int32_t> m;
+        for (int c = 0; c < C; c++) m.push_back(random.integer(0, trial % 4 ? 300 : 900));
+        std::vector<double> log_omega = random.uniforms(C, -spread, spread);
+        int total = 0;
+        for (int c = 0; c < C; c++)
+            if (random.integer(0, 2) == 0)
+                log_omega[c] = -INFINITY;
+            else
+                total += m[c];
+        // Near either end of what the urn holds too.
+        const int n = trial % 7 == 5 ? total - random.integer(0, total / 20) : random.integer(0, total);
+        const Suffix s(m, log_omega, n, trial % 2, random.permutation(C));
+        if (!s.drawn) continue;
+        for (int32_t i = 1; i < C; i++) {
+            if (s.view.steps[i].m == 0 || s.view.steps[i].m_rest == 0) continue;
+            int32_t left = 0;
+            for (int32_t j = i; j < C; j++) left += m[s.order[j]];
+            if (left == s.view.steps[i].m + s.view.steps[i].m_rest) continue;  // the reference is the urn's own
+            const bool wide = s.s32[i].high - s.s32[i].low >= GURN_SUFFIX_NODES_LEAST;
+            (s.s32[i].apart > 0 ? smooth : rough) += wide;
+        }
+        const Errors e = compare(s);
+        ASSERT_TRUE(e.f32 <= 2e-6L && e.log32 <= 2e-6L && e.f64 <= 1e-11L)
+            << "trial " << trial << ": " << e.f32 << ' ' << e.log32 << ' ' << e.f64;
+    }
+    EXPECT_GT(smooth, 50);
     EXPECT_GT(rough, 10);
 }
 
