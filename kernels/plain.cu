@@ -150,12 +150,10 @@ __global__ void __launch_bounds__(GURN_BLOCK) plain_recurrence(const __grid_cons
         plain_uniforms u = plain_uniforms_of(w.noise, b);
         int32_t left = law.n, rest = law.balls;
         for (int32_t i = 0; i < classes; i++) {
-            int32_t m = w.view.steps[i].m, k = -1;
+            int32_t m = w.view.steps[i].m, k = 0;
             if (law.zero && gurn_omega_is_zero(gurn_real(w.log_omega, w.dtype, b * w.stride + w.order[i]))) m = 0;
             rest -= m;
-            if (law.kind == PLAIN_CERTAIN) k = law.n == 0 ? 0 : m;
             if (law.kind == PLAIN_RECURRENCE) {
-                k = 0;
                 double uniform = plain_uniform(&u, GURN_PLAIN_CHAIN_TAG, i);
                 if (m > 0 && rest == 0) k = left;
                 if (m > 0 && rest > 0) {
@@ -164,9 +162,11 @@ __global__ void __launch_bounds__(GURN_BLOCK) plain_recurrence(const __grid_cons
                                                          : w.lambda[i * w.lambda_rows + b];
                     k = (int32_t)s_plain_count(m, rest, left, lambda, uniform);
                 }
-                left -= k;
+            } else if (left > 0) {
+                k = m; /* all are drawn */
             }
-            w.x[b * classes + w.order[i]] = k;
+            left -= k;
+            w.x[b * classes + w.order[i]] = law.kind == PLAIN_BAD ? -1 : k;
         }
     }
 }
