@@ -31,7 +31,7 @@ static __global__ void law_log_prob(law_call call) {
         for (int32_t c = threadIdx.x; !row.bad && c < classes; c += blockDim.x) {
             double x = gurn_real(job.x, job.dtype, b * classes + c), m = arrays.m[c];
             double log_omega = gurn_real(job.in.log_omega, job.dtype, b * job.in.log_omega_stride + c);
-            double held = gurn_law_held(log_omega, row.tilt.largest);
+            double held = gurn_law_held(log_omega, row.tilt);
             nothing |= isnan(x) != 0;
             outside |= gurn_log_prob_add(&sum, &law, m, gurn_omega_is_zero(log_omega), x, held,
                                          law_odds_of(row, arrays, held, c), gurn_certain_count(m, row.n, row.total));
@@ -70,12 +70,14 @@ static __global__ void law_log_prob_backward(law_call call) {
             double d_omega = NAN, d_x = NAN;
             if (!outside) {
                 double x = gurn_real(job.x, job.dtype, b * classes + c), m = arrays.m[c];
-                double held = gurn_law_held(log_omega(c), row.tilt.largest);
+                double held = gurn_law_held(log_omega(c), row.tilt);
                 double above = row.certain || m == 0.0
                                    ? x - arrays.mean[c]
                                    : gurn_count_above(m, x, law_odds_of(row, arrays, held, c)) - arrays.moved[c];
                 d_omega = up * above;
-                d_x = gurn_omega_is_zero(log_omega(c)) || !job.d_x ? up * 0.0 : up * gurn_log_weight_dx(m, x, held);
+                d_x = gurn_omega_is_zero(log_omega(c)) || !job.d_x
+                          ? up * 0.0
+                          : up * (gurn_log_weight_dx(m, x, held) + row.tilt.base);
             }
             if (job.d_log_omega) law_put(g, c, d_omega);
             if (job.d_x) gurn_set_real(job.d_x, job.dtype, b * classes + c, d_x);
@@ -136,7 +138,8 @@ static __global__ void law_moments(law_call call) {
         take_own(call, &row, arrays, job.moments.mean || job.moments.covariance, job.moments.covariance != NULL,
                  scratch, b);
         if (job.moments.log_norm && threadIdx.x == 0)
-            gurn_set_real(job.moments.log_norm, job.dtype, b, row.bad ? NAN : row.log_norm);
+            gurn_set_real(job.moments.log_norm, job.dtype, b,
+                          row.bad ? NAN : fma((double)row.n, row.tilt.base, row.log_norm));
         for (int64_t c = threadIdx.x; job.moments.mean && c < classes; c += blockDim.x)
             gurn_set_real(job.moments.mean, job.dtype, b * classes + c, row.bad ? NAN : arrays.mean[c]);
         if (!job.moments.covariance) return;
@@ -276,8 +279,8 @@ GURN_DEVICE void kl_compare(const law_call &call, law_row *row, kl_pair *pair, c
     bool line = false;
     int32_t steps = 1;
     gurn_pair kl = {0.0, 0.0};
-    const auto held = [&](int32_t c) { return gurn_law_held(law_log_omega(from, c), row->tilt.largest); };
-    const auto other_held = [&](int32_t c) { return gurn_law_held(law_log_omega(to, c), pair->tilt.largest); };
+    const auto held = [&](int32_t c) { return gurn_law_held(law_log_omega(from, c), row->tilt); };
+    const auto other_held = [&](int32_t c) { return gurn_law_held(law_log_omega(to, c), pair->tilt); };
     const auto distance = [&](int32_t c) { return gurn_kl_distance(held(c), row->tilt, other_held(c), pair->tilt); };
     pair->bad = row->bad;
     pair->kl = 0.0;
@@ -295,8 +298,8 @@ GURN_DEVICE void kl_compare(const law_call &call, law_row *row, kl_pair *pair, c
             omega.other = to.log_omega;
             omega.other_at = to.at;
             omega.s = at.s;
-            omega.largest = row->tilt.largest;
-            omega.other_largest = pair->tilt.largest;
+            omega.tilt = row->tilt;
+            omega.other_tilt = pair->tilt;
         }
         law_solve(call, &second, other, i > 0 || gradients, NULL, scratch, omega, n);
         double centre;

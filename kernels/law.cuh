@@ -161,19 +161,19 @@ struct law_omega {
     gurn_dtype dtype;
     const void *other; /* NULL: the caller's */
     int64_t other_at;
-    double s, largest, other_largest;
+    double s;
+    gurn_law_tilt tilt, other_tilt;
 };
 GURN_DEVICE double law_log_omega(const law_omega &omega, int32_t c) {
     double own = gurn_real(omega.log_omega, omega.dtype, omega.at + c);
     if (!omega.other || gurn_omega_is_zero(own)) return own;
     double other = gurn_real(omega.other, omega.dtype, omega.other_at + c);
-    gurn_law_tilt from = {omega.largest, 0.0}, to = {omega.other_largest, 0.0};
-    own = gurn_law_held(own, omega.largest);
-    other = gurn_law_held(other, omega.other_largest);
-    return (own - omega.largest) + omega.s * gurn_kl_distance(own, from, other, to);
+    own = gurn_law_held(own, omega.tilt);
+    other = gurn_law_held(other, omega.other_tilt);
+    return (own - omega.tilt.largest) + omega.s * gurn_kl_distance(own, omega.tilt, other, omega.other_tilt);
 }
 GURN_DEVICE law_omega law_omega_of(const law_call &call, const void *log_omega, int64_t stride, int64_t b) {
-    law_omega omega = {log_omega, b * stride, call.job.dtype, NULL, 0, 0.0, 0.0, 0.0};
+    law_omega omega = {log_omega, b * stride, call.job.dtype, NULL, 0, 0.0, {0.0, 0.0, 0.0}, {0.0, 0.0, 0.0}};
     return omega;
 }
 
@@ -240,7 +240,7 @@ GURN_DEVICE law_sums law_put_odds(const law_call &call, const law_row &row, cons
                                   const law_omega &omega) {
     law_sums sums = {};
     for (int32_t c = threadIdx.x; c < call.view.classes; c += blockDim.x) {
-        double m = law_size(call, omega, c), held = gurn_law_held(law_log_omega(omega, c), row.tilt.largest);
+        double m = law_size(call, omega, c), held = gurn_law_held(law_log_omega(omega, c), row.tilt);
         gurn_odds odds = {0.0, row.n == 0 || m == 0.0 ? 0.0 : 1.0, row.n == 0 || m == 0.0 ? 1.0 : 0.0, 0.0, 0.0};
         if (!row.fixed) odds = gurn_law_odds(held, row.tilt);
         arrays.m[c] = m;
@@ -330,8 +330,7 @@ GURN_DEVICE void law_solve(const law_call &call, law_row *row, const law_arrays 
     row->bad = urn.bad || n < 0 || n > call.job.n_max || (double)n > urn.total;
     if (row->bad) return;
     row->total = urn.total;
-    row->tilt.largest = urn.largest;
-    row->tilt.shift = 0.0;
+    row->tilt = gurn_law_tilt_at(urn.largest);
     row->fixed = n == 0 || (double)n == urn.total;
     row->certain = row->fixed || urn.drawable <= 1;
     const auto a = [&](int32_t c) { return gurn_log2_omega(law_log_omega(omega, c), urn.largest); };

@@ -62,10 +62,11 @@ static void law_row_take_omega(law_row *row) {
         row->total += row->m[c];
         if (row->m[c] > 0.0 && row->log_omega[c] > largest) largest = row->log_omega[c];
     }
-    row->tilt.largest = largest > -INFINITY ? largest : 0.0;
+    largest = largest > -INFINITY ? largest : 0.0;
+    row->tilt = gurn_law_tilt_at(largest);
     for (int32_t c = 0; c < row->classes; c++) {
-        row->a[c] = gurn_log2_omega(row->log_omega[c], row->tilt.largest);
-        row->log_omega[c] = gurn_law_held(row->log_omega[c], row->tilt.largest);
+        row->a[c] = gurn_log2_omega(row->log_omega[c], largest);
+        row->log_omega[c] = gurn_law_held(row->log_omega[c], row->tilt);
     }
 }
 
@@ -455,7 +456,8 @@ static void log_prob_backward(const gurn_law_job *job, law_row *row, int64_t b, 
                            : gurn_count_above(row->m[c], x, law_row_odds(row, c)) - row->moved[c];
         g[c] += up * above;
         if (!job->d_x) continue;
-        if (!outside) dx *= omega_is_zero(job, b, c) ? 0.0 : gurn_log_weight_dx(row->m[c], x, row->log_omega[c]);
+        if (!outside)
+            dx *= omega_is_zero(job, b, c) ? 0.0 : gurn_log_weight_dx(row->m[c], x, row->log_omega[c]) + row->tilt.base;
         gurn_set_real(job->d_x, job->dtype, b * classes + c, dx);
     }
 }
@@ -463,7 +465,8 @@ static void log_prob_backward(const gurn_law_job *job, law_row *row, int64_t b, 
 static void moments_forward(const gurn_law_job *job, law_row *row, int64_t b) {
     law_row_take(job, row, job->in.log_omega, job->in.log_omega_stride, b,
                  job->moments.mean || job->moments.covariance);
-    if (job->moments.log_norm) gurn_set_real(job->moments.log_norm, job->dtype, b, row->log_norm);
+    if (job->moments.log_norm)
+        gurn_set_real(job->moments.log_norm, job->dtype, b, fma(row->n, row->tilt.base, row->log_norm));
     for (int32_t c = 0; c < row->classes && job->moments.mean; c++)
         gurn_set_real(job->moments.mean, job->dtype, b * row->classes + c, row->mean[c]);
     if (job->moments.covariance) write_covariance(job, row, b);

@@ -72,6 +72,7 @@ GURN_FN double gurn_log_prob_value(gurn_log_prob_sum sum, const gurn_law_point *
     double excess = (sum.counts.hi - law->n) + sum.counts.lo, value;
     int in_support = !sum.real && excess == 0.0;
     if (law->certain && !sum.other) return 0.0;
+    if (law->tilt.base != 0.0) gurn_sum_add(&sum.log_p, excess * law->tilt.base);
     if (law->fixed) {
         gurn_sum_add(&sum.log_p, -law->log_norm);
     } else {

@@ -184,17 +184,31 @@ GURN_FN double gurn_mean_of_rare(double m, double p, double q, double minus_zz, 
     return p <= q ? rare : m - rare;
 }
 
-/* The tilt of one row, natural: every log omega is taken from the largest first, which is exact. */
+/*
+ * The tilt of one row, natural: every log omega is taken from the largest first, which is exact. A largest beyond GURN_LAW_FAR is
+ * taken from all of them before anything else, for GURN_OMEGA_REACH less would not be told from it: it is then the base, and
+ * `largest` is 0. What is proportional to it, n base in log P0 and base in d log P(x) / dx, is added at the end.
+ */
+#define GURN_LAW_FAR 0x1p40
 typedef struct gurn_law_tilt {
-    double largest; /* log omega */
-    double shift;   /* lambda_j = log omega_j - largest + shift */
+    double largest; /* log omega, less base */
+    double shift;   /* lambda_j = log omega_j - base - largest + shift */
+    double base;
 } gurn_law_tilt;
+GURN_FN gurn_law_tilt gurn_law_tilt_at(double largest) {
+    gurn_law_tilt tilt = {largest, 0.0, 0.0};
+    if (!(fabs(largest) <= GURN_LAW_FAR)) tilt.base = largest, tilt.largest = 0.0;
+    return tilt;
+}
 
-/* log omega as it counts: held GURN_OMEGA_REACH bits below the largest (and above, which only a class without balls can be). */
-GURN_FN double gurn_law_held(double log_omega, double largest) {
+/*
+ * log omega as it counts, less the base: held GURN_OMEGA_REACH bits below the largest (and above, which only a class without balls
+ * can be).
+ */
+GURN_FN double gurn_law_held(double log_omega, gurn_law_tilt tilt) {
     const double reach = GURN_OMEGA_REACH * GURN_LN2;
-    double distance = log_omega - largest;
-    return distance < -reach ? largest - reach : distance > reach ? largest + reach : log_omega;
+    double value = log_omega - tilt.base, distance = value - tilt.largest;
+    return distance < -reach ? tilt.largest - reach : distance > reach ? tilt.largest + reach : value;
 }
 GURN_FN gurn_odds gurn_law_odds(double held, gurn_law_tilt tilt) { return s_odds_of(held, tilt.largest, tilt.shift); }
 
