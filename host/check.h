@@ -7,6 +7,9 @@
 /* Neither is NULL, and both are of the same device. */
 gurn_status gurn_check_plan(gurn_context *context, const gurn_plan *plan);
 
+/* And the plan has the tables that drawing needs. */
+gurn_status gurn_check_drawing_plan(gurn_context *context, const gurn_plan *plan);
+
 /* Whether an array [rows][width] of the plan's reals can exist: its size in bytes is at most PTRDIFF_MAX. width >= 0. */
 int gurn_array_fits(const gurn_plan *plan, int64_t rows, int64_t width);
 

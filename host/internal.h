@@ -88,6 +88,7 @@ struct gurn_plan {
     int32_t classes, n_max, max_m;
     gurn_dtype dtype;
     gurn_chain chain;
+    gurn_plan_use use;
     int all_m_equal;
     int32_t *m;      /* [C], host */
     int32_t *order;  /* [C], host */

@@ -38,6 +38,12 @@ gurn_status gurn_check_plan(gurn_context *context, const gurn_plan *plan) {
     return GURN_SUCCESS;
 }
 
+gurn_status gurn_check_drawing_plan(gurn_context *context, const gurn_plan *plan) {
+    gurn_status status = gurn_check_plan(context, plan);
+    if (status != GURN_SUCCESS || plan->use == GURN_PLAN_FULL) return status;
+    return gurn_fail(context, GURN_UNSUPPORTED, "plan was made for the law alone (use GURN_PLAN_LAW): it cannot draw");
+}
+
 /* Rows, stride and enumerators: what sizes depend on. */
 gurn_status gurn_check_shape(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *in) {
     int64_t rows = in->rows, stride = in->log_omega_stride, classes = plan->classes;
@@ -162,7 +168,7 @@ static gurn_status check_workspace(gurn_context *context, const gurn_plan *plan,
 gurn_status gurn_mvhg_workspace(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
                                 size_t *forward_bytes, size_t *backward_bytes) {
     gurn_mvhg_inputs in;
-    gurn_status status = gurn_check_plan(context, plan);
+    gurn_status status = gurn_check_drawing_plan(context, plan);
     if (status == GURN_SUCCESS) status = gurn_copy_sized(context, "inputs", &in, sizeof in, inputs);
     if (status == GURN_SUCCESS) status = gurn_check_shape(context, plan, &in);
     if (status != GURN_SUCCESS) return status;
@@ -176,7 +182,7 @@ gurn_status gurn_mvhg_forward(gurn_context *context, const gurn_plan *plan, cons
                               const gurn_mvhg_outputs *outputs, void *workspace, size_t workspace_bytes) {
     gurn_mvhg_call call;
     memset(&call, 0, sizeof call);
-    gurn_status status = gurn_check_plan(context, plan);
+    gurn_status status = gurn_check_drawing_plan(context, plan);
     if (status == GURN_SUCCESS) status = gurn_take_inputs(context, plan, inputs, 0, &call.in);
     if (status == GURN_SUCCESS) status = gurn_copy_sized(context, "outputs", &call.out, sizeof call.out, outputs);
     if (status == GURN_SUCCESS) status = check_ragged(context, plan, call.in.rows, "outputs->y", call.out.y);
@@ -197,7 +203,7 @@ gurn_status gurn_mvhg_backward(gurn_context *context, const gurn_plan *plan, con
                                void *workspace, size_t workspace_bytes) {
     gurn_mvhg_call call;
     memset(&call, 0, sizeof call);
-    gurn_status status = gurn_check_plan(context, plan);
+    gurn_status status = gurn_check_drawing_plan(context, plan);
     if (status == GURN_SUCCESS) status = gurn_take_inputs(context, plan, inputs, 0, &call.in);
     if (status == GURN_SUCCESS)
         status = gurn_copy_sized(context, "upstream", &call.upstream, sizeof call.upstream, upstream);

@@ -18,7 +18,7 @@ static gurn_status unsupported(gurn_context *context) {
 /* The caller's inputs, without what these calls do not read. */
 static gurn_status read_inputs(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
                                gurn_mvhg_inputs *in) {
-    gurn_status status = gurn_check_plan(context, plan);
+    gurn_status status = gurn_check_drawing_plan(context, plan);
     if (status == GURN_SUCCESS && !context->backend->plain_draw) status = unsupported(context);
     if (status == GURN_SUCCESS) status = gurn_copy_sized(context, "inputs", in, sizeof *in, inputs);
     if (status == GURN_SUCCESS) status = check_noise(context, &in->noise);

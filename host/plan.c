@@ -42,7 +42,7 @@ static gurn_status fill_plan(gurn_context *context, gurn_plan *plan, const int32
         if (m[c] != m[0]) plan->all_m_equal = 0;
     }
 
-    size_t psi_size = plan->dtype == GURN_FLOAT32 ? sizeof(float) : sizeof(double);
+    size_t psi_size = plan->use == GURN_PLAN_LAW ? 0 : plan->dtype == GURN_FLOAT32 ? sizeof(float) : sizeof(double);
     int with_rest = plan->chain == GURN_CHAIN_MERGED;
     if (gurn_plan_fill(plan->classes, m, plan->order, with_rest, plan->n_max, psi_size, NULL, &plan->bytes, NULL) == 0)
         plan->host_storage = aligned_alloc(64, plan->bytes);
@@ -67,6 +67,8 @@ gurn_status gurn_plan_create(gurn_context *context, int32_t classes, const int32
     if (set.chain != GURN_CHAIN_EXACT && set.chain != GURN_CHAIN_MERGED)
         return gurn_fail(context, GURN_INVALID_ARGUMENT, "options->chain is %d, which is no gurn_chain",
                          (int)set.chain);
+    if (set.use != GURN_PLAN_FULL && set.use != GURN_PLAN_LAW)
+        return gurn_fail(context, GURN_INVALID_ARGUMENT, "options->use is %d, which is no gurn_plan_use", (int)set.use);
     if (classes < 1 || classes > GURN_MAX_CLASSES)
         return gurn_fail(context, GURN_INVALID_CLASSES, "classes is %d, outside 1..%d", (int)classes, GURN_MAX_CLASSES);
     if (!m) return gurn_fail(context, GURN_INVALID_ARGUMENT, "m is NULL");
@@ -91,6 +93,7 @@ gurn_status gurn_plan_create(gurn_context *context, int32_t classes, const int32
     made->n_max = n_max;
     made->dtype = set.dtype;
     made->chain = set.chain;
+    made->use = set.use;
     status = fill_plan(context, made, m, &set);
     if (status != GURN_SUCCESS) {
         gurn_plan_destroy(made);

@@ -173,19 +173,28 @@ typedef enum gurn_chain {
 
 typedef struct gurn_plan gurn_plan;
 
+/* What a plan is for. */
+typedef enum gurn_plan_use {
+    GURN_PLAN_FULL = 0, /* everything */
+    GURN_PLAN_LAW =
+        1 /* the law alone (gurn_mvhg_log_prob, _moments, _kl, _mode): no tables, O(C) bytes whatever the sizes */
+} gurn_plan_use;
+
 typedef struct gurn_plan_options {
     size_t size;
     gurn_dtype dtype;
     gurn_chain chain;
     const int32_t *order; /* order[C]: the class visited at each step; NULL = 0..C-1. Results keep the caller's order */
+    gurn_plan_use use;    /* a plan for the law alone is GURN_UNSUPPORTED elsewhere */
 } gurn_plan_options;
 #define GURN_PLAN_OPTIONS_INIT \
-    { sizeof(gurn_plan_options), GURN_FLOAT32, GURN_CHAIN_EXACT, NULL }
+    { sizeof(gurn_plan_options), GURN_FLOAT32, GURN_CHAIN_EXACT, NULL, GURN_PLAN_FULL }
 
 /*
  * Describes an urn once: validates it and builds the tables of log-binomial coefficients where they will be read: 16 bytes for
  * every count of a class (float32), and of the rest at each step (merged chain); the exact chain in float32 has another 4
  * for every number up to n_max that may be left at a step, unless that is more than 64 MiB in all, and slower tables then.
+ * A plan for the law alone has none of them.
  *   classes  C >= 1
  *   m[C]     host; class sizes >= 0
  *   n_max    the largest n that calls will draw, 0 <= n_max <= sum of m
@@ -319,7 +328,8 @@ typedef struct gurn_mvhg_gradients {
  * and n are shared by all rows (log_omega_stride 0, n_rows NULL), else some for each thread; in backward as much again,
  * where omega is shared for each of at most 64 runs of rows. On a GPU, tables of as many rows at a time as fit in 256 MiB,
  * a few at least.
- * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_ROWS, GURN_INVALID_LOG_OMEGA (stride).
+ * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_ROWS, GURN_INVALID_LOG_OMEGA (stride), GURN_UNSUPPORTED (a plan
+ * for the law alone).
  */
 GURN_API gurn_status gurn_mvhg_workspace(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
                                          size_t *forward_bytes, size_t *backward_bytes);
@@ -358,8 +368,8 @@ GURN_API gurn_status gurn_mvhg_backward(gurn_context *context, const gurn_plan *
 /*
  * The law of [MVHG] Eq. 1 itself: P(x) = prod_c C(m[c], x[c]) omega[c]^x[c] / P0 over all x with sum n, whatever chain the plan draws
  * by. Of gurn_mvhg_inputs these functions read rows, log_omega, log_omega_stride, n and n_rows (and order, for the log-probability
- * of the merged chain); relaxation, tau and noise are ignored. All are computed in double arithmetic and rounded at the end.
- * Odds between two classes beyond 2^400 are held there.
+ * of the merged chain); relaxation, tau and noise are ignored. All are computed in double arithmetic, in twice that where it takes
+ * it, and rounded at the end. Errors below are those of float64 plans, for any urn; values below 1e-290 may come out as 0.
  */
 
 /* What gurn_mvhg_law_workspace is asked about. */
@@ -383,9 +393,12 @@ GURN_API gurn_status gurn_mvhg_law_workspace(gurn_context *context, const gurn_p
  * Log-probability of given counts, in nats: under an exact plan the normalised Eq. 1,
  *     log_p[b] = sum_c (lgamma(m+1) - lgamma(x+1) - lgamma(m-x+1) + x log omega) - log P0;
  * under a merged plan that chain's, sum over all but the last class of logit_i(x_i) - logsumexp logit_i.
- *   x      real x[B][C], device memory. Real counts are allowed; a count outside (-1, m + 1) gives -infinity. That the counts
- *          of a row sum to n is the caller's care: the formula is evaluated as it stands
- *   log_p  real log_p[B], device memory, out
+ *   x      real x[B][C], device memory. Real counts are allowed; a count outside (-1, m + 1) gives -infinity, and so does one
+ *          that is not 0 of a class of omega 0. That the counts of a row sum to n is the caller's care: the formula is evaluated as
+ *          it stands
+ *   log_p  real log_p[B], device memory, out. Of whole counts with sum n never above 0, and 0 exactly where they are certain
+ *          (n = 0, n = all balls, one class with balls). Error 1e-14 (1 + |log_p|), merged plan 1e-13 (1 + |log_p|), for real
+ *          counts besides |sum x - n| times the rounding of log omega
  * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_INVALID_N, GURN_INVALID_LOG_OMEGA, GURN_INVALID_ORDER, GURN_INVALID_ROWS,
  * GURN_INVALID_X (NaN), GURN_WORKSPACE_TOO_SMALL, GURN_CUDA_ERROR. So do all functions of this section, as far as it applies.
  */
@@ -396,7 +409,8 @@ GURN_API gurn_status gurn_mvhg_log_prob(gurn_context *context, const gurn_plan *
  * Its gradients.
  *   d_log_p      real [B], device memory: upstream
  *   d_log_omega  real [B][C], or [C] (the sum over rows, in a fixed order) when log_omega_stride is 0; out, or NULL
- *   d_x          real [B][C], out, or NULL. Every count is its own variable: nothing makes the gradient keep the sum n
+ *   d_x          real [B][C], out, or NULL. Every count is its own variable: nothing makes the gradient keep the sum n. 0 for a
+ *                class of omega 0
  * Rows whose log_p is -infinity have gradient NaN.
  */
 GURN_API gurn_status gurn_mvhg_log_prob_backward(gurn_context *context, const gurn_plan *plan,
@@ -415,8 +429,9 @@ typedef struct gurn_mvhg_moments {
 
 /*
  * Exact log P0, mean and covariance: by a contour integral with at most 32 nodes, so O(C) a row, and O(C^2) for the covariance,
- * whatever m and n. Errors, float64: log P0 1e-13 relative, mean 1e-14 min(mean under the tilt, m), covariance 1e-13 of the product of
- * the standard deviations.
+ * whatever m and n. Errors: log P0 1e-14 (|log P0| + sum_c mean_c |log omega_c|), the second of which is what a rounding of log
+ * omega does to it; a mean 1e-14 of itself; a variance 1e-14 of itself, a covariance 1e-14 of the product of the standard
+ * deviations. Rows of the covariance sum to 0 up to rounding; what is certain has variance 0 exactly.
  */
 GURN_API gurn_status gurn_mvhg_moments_forward(gurn_context *context, const gurn_plan *plan,
                                                const gurn_mvhg_inputs *inputs, const gurn_mvhg_moments *moments,
@@ -424,7 +439,7 @@ GURN_API gurn_status gurn_mvhg_moments_forward(gurn_context *context, const gurn
 
 /*
  * Gradient to log omega of any of them: log P0 through the mean, the mean through the covariance, the covariance through the
- * third cumulants.
+ * third cumulants. 0 exactly for a class of omega 0.
  *   upstream     device memory; not written
  *   d_log_omega  real [B][C], or [C] when log_omega_stride is 0
  */
@@ -435,8 +450,11 @@ GURN_API gurn_status gurn_mvhg_moments_backward(gurn_context *context, const gur
 /*
  * Kullback-Leibler divergence KL(omega || other) of two laws on the same urn and n, in nats, in closed form:
  *     sum_c mean_omega[c] (log omega[c] - log other[c]) - log P0(omega) + log P0(other) >= 0.
- *   other, other_stride  real other[B][C], the other law's log omega, laid out as inputs->log_omega
- *   kl                   real kl[B], out
+ *   other, other_stride  real other[B][C], the other law's log omega, laid out as inputs->log_omega. omega = 0 is allowed in both:
+ *                        a class that the other law never draws and this one may gives +infinity, one that neither draws is as
+ *                        though it were not there. n is to be within what the other law's classes hold too
+ *   kl                   real kl[B], out. Error 1e-12 of it, however close the laws are, and besides 1e-14 absolute where log omega -
+ *                        log other spreads over more than 8
  */
 GURN_API gurn_status gurn_mvhg_kl(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
                                   const void *other, int64_t other_stride, void *kl, void *workspace,
@@ -444,7 +462,8 @@ GURN_API gurn_status gurn_mvhg_kl(gurn_context *context, const gurn_plan *plan, 
 
 /*
  * Its gradients. d_kl: real [B], upstream. d_log_omega, d_other: real [B][C], or [C] where the stride of log_omega, or of other, is
- * 0; or NULL.
+ * 0; or NULL. d_log_omega = cov (log omega - log other), d_other = mean_other - mean; neither cancels for close laws. Rows whose kl
+ * is +infinity have gradient NaN.
  */
 GURN_API gurn_status gurn_mvhg_kl_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
                                            const void *other, int64_t other_stride, const void *d_kl, void *d_log_omega,

@@ -10,41 +10,36 @@
 #include "law.cuh"
 
 /*
- * The urn of a row by place (log_prob.h): balls into m, those of later places into low, log odds (base 2) into p. Neighbouring
+ * The urn of a row by place (log_prob.h): balls into m, those of later places into low, log odds into p. Neighbouring
  * lanes are neighbouring places, and every lane adds up the rest. The answer of the warp: whether some class of omega 0 has an
  * x that is not 0.
  */
 GURN_DEVICE bool merged_lambdas(const law_call &call, const law_arrays &arrays, int64_t b, double largest) {
     const gurn_law_job &job = call.job;
     int32_t classes = call.view.classes;
-    double rest = -INFINITY, balls = 0.0;
+    gurn_merged_rest rest = gurn_merged_rest_begin();
     bool outside = false;
     for (int32_t begin = (classes - 1) / GURN_WARP * GURN_WARP; begin >= 0; begin -= GURN_WARP) {
         int32_t i = begin + gurn_lane();
-        double own = 0.0, m = 0.0, weighted = -INFINITY, later = 0.0, mine = 0.0;
+        double held = 0.0, m = 0.0;
+        gurn_merged_rest mine = rest;
         if (i < classes) {
-            const gurn_step *step = &call.view.steps[i];
             int32_t c = call.order[i];
             double log_omega = gurn_real(job.in.log_omega, job.dtype, b * job.in.log_omega_stride + c);
             bool zero = gurn_omega_is_zero(log_omega);
-            own = gurn_log2_omega(log_omega, largest);
-            if (!zero) m = (double)step->m;
-            if (m > 0.0) weighted = own + step->log2_m;
+            held = gurn_law_held(log_omega, gurn_law_tilt_at(largest));
+            if (!zero) m = (double)call.view.steps[i].m;
             outside |= zero && gurn_real(job.x, job.dtype, b * classes + c) != 0.0;
         }
         for (int t = GURN_WARP - 1; t >= 0; t--) {
-            if (t == gurn_lane()) {
-                mine = rest;
-                later = balls;
-            }
-            double next = gurn_tile_from<GURN_WARP>(weighted, t);
-            balls += gurn_tile_from<GURN_WARP>(m, t);
-            if (next > -INFINITY) rest = s_log2_add(rest, next);
+            if (t == gurn_lane()) mine = rest;
+            double next = gurn_tile_from<GURN_WARP>(held, t);
+            gurn_merged_rest_add(&rest, gurn_tile_from<GURN_WARP>(m, t), next);
         }
         if (i >= classes) continue;
         arrays.m[i] = m;
-        arrays.low[i] = later;
-        arrays.p[i] = gurn_merged_law_lambda(own, mine, later);
+        arrays.low[i] = mine.balls;
+        arrays.p[i] = gurn_merged_law_lambda(held, mine);
     }
     return gurn_warp_any(outside);
 }
@@ -123,10 +118,7 @@ GURN_DEVICE void merged_pass_omega(const law_call &call, const law_arrays &array
         double own = 0.0, share = 0.0, before = 0.0;
         if (i < classes) {
             own = up * arrays.part[i];
-            if (arrays.m[i] > 0.0)
-                share = arrays.low[i] > 0.0
-                            ? gurn_merged_share(call.view.steps[i].log2_m, s_log2_64(arrays.low[i]), arrays.p[i])
-                            : 1.0;
+            share = gurn_merged_law_share(arrays.m[i], arrays.low[i], arrays.p[i]);
         }
         for (int t = 0; t < GURN_WARP; t++) {
             if (t == gurn_lane()) before = passed;

@@ -5,24 +5,24 @@
 #include "law_cpu.h"
 
 /*
- * The places of the row's urn, from last to first: balls into row->m, those of later places into row->low, lambda (base 2)
- * into row->pull. Returns whether some class of omega 0 has an x that is not 0.
+ * The places of the row's urn, from last to first: balls into row->m, those of later places into row->low, lambda into
+ * row->pull. Returns whether some class of omega 0 has an x that is not 0.
  */
 static bool merged_places(const gurn_law_job *job, law_row *row, int64_t b) {
     int64_t at = b * job->in.log_omega_stride;
     double largest =
-               gurn_omega_largest(job->view->steps, row->classes, job->in.order, job->in.log_omega, job->dtype, at),
-           weight = -INFINITY, rest = 0.0;
+        gurn_omega_largest(job->view->steps, row->classes, job->in.order, job->in.log_omega, job->dtype, at);
+    gurn_merged_rest rest = gurn_merged_rest_begin();
     bool outside = false;
     for (int32_t i = row->classes - 1; i >= 0; i--) {
         int32_t c = job->in.order[i];
-        double log_omega = gurn_real(job->in.log_omega, job->dtype, at + c), a = gurn_log2_omega(log_omega, largest);
+        double log_omega = gurn_real(job->in.log_omega, job->dtype, at + c),
+               held = gurn_law_held(log_omega, gurn_law_tilt_at(largest));
         bool zero = gurn_omega_is_zero(log_omega);
         row->m[i] = zero ? 0.0 : (double)job->view->steps[i].m;
-        row->low[i] = rest;
-        row->pull[i] = gurn_merged_law_lambda(a, weight, rest);
-        if (row->m[i] > 0.0) weight = s_log2_add(weight, a + job->view->steps[i].log2_m);
-        rest += row->m[i];
+        row->low[i] = rest.balls;
+        row->pull[i] = gurn_merged_law_lambda(held, rest);
+        gurn_merged_rest_add(&rest, row->m[i], held);
         outside |= zero && gurn_real(job->x, job->dtype, b * row->classes + c) != 0.0;
     }
     return outside;
@@ -47,13 +47,12 @@ void GURN_NAME(law_merged_backward)(const gurn_law_job *job, law_row *row, int64
     bool outside = merged_places(job, row, b);
     for (int32_t i = 0; i < classes; i++) {
         int32_t cls = job->in.order[i];
-        double x = gurn_real(job->x, job->dtype, b * classes + cls), own = 0.0, share = row->m[i] > 0.0 ? 1.0 : 0.0;
+        double x = gurn_real(job->x, job->dtype, b * classes + cls), own = 0.0,
+               share = gurn_merged_law_share(row->m[i], row->low[i], row->pull[i]);
         gurn_merged_term t = {0.0, 0.0, 0.0, 0.0};
         if (row->low[i] > 0.0) {
             t = gurn_merged_log_p(row->m[i], row->low[i], row->pull[i], left, x);
             own = up * t.dlog_omega;
-            if (row->m[i] > 0.0)
-                share = gurn_merged_share(job->view->steps[i].log2_m, s_log2_64(row->low[i]), row->pull[i]);
         }
         outside |= t.log_p == -INFINITY;
         row->mean[cls] = own - passed * share;

@@ -97,23 +97,23 @@ typedef struct gurn_merged_norm {
     double k0, log_sum, mean_k, mean_psi;
 } gurn_merged_norm;
 
-/* Odds beyond 2^+-this: only the end of the support counts. */
-#define GURN_MERGED_END 1000.0
+/* Log odds beyond +-this: only the end of the support counts. */
+#define GURN_MERGED_END 690.0
 
 /*
- * m against m_rest, lambda base 2. Sums from the mode k0 outwards by the ratio of neighbours,
- *     p(k+1) / p(k) = 2^lambda (m - k) r / ((k + 1) (m_R - r + 1)),     r = n - k,
+ * m against m_rest at log odds lambda. Sums from the mode k0 outwards by the ratio of neighbours,
+ *     p(k+1) / p(k) = e^lambda (m - k) r / ((k + 1) (m_R - r + 1)),     r = n - k,
  *     psi(k) = digamma(m_R - r + 1) - digamma(r + 1),     psi(k+1) - psi(k) = 1/(m_R - r + 1) + 1/r,
  * until terms are 2^-60 of the sum: no Gamma function is called but at k0. The support must not be empty.
  */
 GURN_FN gurn_merged_norm gurn_merged_sum(double m, double m_rest, double lambda, double n) {
     gurn_support at = gurn_support_soft((int32_t)m, (int32_t)m_rest, n);
-    double root = s_mode_root(m, m_rest, n, lambda);
+    double root = s_mode_root(m, m_rest, n, lambda * GURN_LOG2E);
     double k0 = root > at.low ? (root < at.high ? floor(root) : at.high) : at.low;
     if (lambda > GURN_MERGED_END) k0 = at.high;
     if (lambda < -GURN_MERGED_END) k0 = at.low;
     double sum = 1.0, sum_k = 0.0, sum_psi = 0.0, psi0 = gurn_cost_soft_psi(m_rest, (int64_t)k0, n);
-    double up = s_exp2_64(lambda), down = s_exp2_64(-lambda), term = 1.0, psi = 0.0;
+    double up = exp(lambda), down = exp(-lambda), term = 1.0, psi = 0.0;
     for (double k = k0; k < at.high; k += 1.0) {
         double r = n - k;
         term *= up * ((m - k) * r) / ((k + 1.0) * (m_rest - r + 1.0));
@@ -162,29 +162,49 @@ GURN_FN gurn_merged_term gurn_merged_log_p(double m, double m_rest, double lambd
     if (!(n > -1.0 && n < m + m_rest + 1.0)) return t; /* an empty support, which x and r both below 0 can leave */
     gurn_merged_norm norm = gurn_merged_sum(m, m_rest, lambda, n);
     double k0 = norm.k0, r0 = n - k0, low = r0 > 0.0 ? r0 : 0.0, high = m_rest > r0 ? m_rest - r0 : 0.0;
-    double log_odds = lambda * GURN_LN2;
     t.log_p = -norm.log_sum;
     if (x != k0) {
         gurn_odds own = gurn_odds_between(k0 + 0.5, m - k0 + 0.5), rest = gurn_odds_between(low + 0.5, high + 0.5);
         t.log_p += gurn_log_binomial(m, x, own) - gurn_log_binomial(m, k0, own);
         t.log_p += gurn_log_binomial(m_rest, r, rest) - gurn_log_binomial(m_rest, r0, rest);
-        t.log_p = fma(x - k0, log_odds - (own.lambda - rest.lambda), t.log_p);
+        t.log_p = fma(x - k0, lambda - (own.lambda - rest.lambda), t.log_p);
     }
     if (t.log_p > 0.0 && x == floor(x) && n == floor(n)) t.log_p = 0.0;
     double psi = gurn_digamma(m_rest - r + 1.0) - gurn_digamma(r + 1.0);
     t.dlog_omega = x - norm.mean_k;
-    t.dx = gurn_log_weight_dx(m, x, log_odds) - psi;
+    t.dx = gurn_log_weight_dx(m, x, lambda) - psi;
     t.dn = psi - norm.mean_psi;
     return t;
 }
 
 /*
- * The places of the merged chain are those of the urn in which classes of omega 0 have no balls (omega.h). What a place needs:
- * its balls, those of later places, and the log odds, base 2. rest_weight: log2 of sum omega m over later places, -infinity
- * where they are empty; a: log2 omega.
+ * The places of the merged chain are those of the urn in which classes of omega 0 have no balls (omega.h). Of what is later
+ * than a place, sum omega m = weight e^top, top the largest log omega: so lambda is known to a few roundings of itself.
  */
-GURN_FN double gurn_merged_law_lambda(double a, double rest_weight, double m_rest) {
-    return m_rest > 0.0 ? a - rest_weight + s_log2_64(m_rest) : 0.0;
+typedef struct gurn_merged_rest {
+    double balls, top, weight;
+} gurn_merged_rest;
+GURN_FN gurn_merged_rest gurn_merged_rest_begin(void) {
+    gurn_merged_rest rest = {0.0, -INFINITY, 0.0};
+    return rest;
+}
+/* One class more, m balls (nothing happens if there are none), whose log omega is `held` (moments.h). */
+GURN_FN void gurn_merged_rest_add(gurn_merged_rest *rest, double m, double held) {
+    if (m == 0.0) return;
+    int above = held > rest->top;
+    double other = rest->balls > 0.0 ? exp(above ? rest->top - held : held - rest->top) : 0.0;
+    rest->weight = above ? fma(rest->weight, other, m) : fma(m, other, rest->weight);
+    rest->top = above ? held : rest->top;
+    rest->balls += m;
+}
+/* log(omega / omega_R) of a place, natural ([MVHG] Eq. 3); 0 if nothing is later. */
+GURN_FN double gurn_merged_law_lambda(double held, gurn_merged_rest rest) {
+    return rest.balls > 0.0 ? (held - rest.top) + log(rest.balls / rest.weight) : 0.0;
+}
+/* mvhg.h, of that lambda */
+GURN_FN double gurn_merged_law_share(double m, double m_rest, double lambda) {
+    if (m == 0.0) return 0.0;
+    return m_rest > 0.0 ? 1.0 / (1.0 + m_rest / m * exp(-lambda)) : 1.0;
 }
 
 #endif

@@ -73,6 +73,7 @@ static int has_left(int32_t m, int32_t rest, int32_t m_left, int64_t total) {
 int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int with_rest, int32_t n_max,
                    size_t psi_size, void *storage, size_t *bytes, gurn_plan_view *view) {
     size_t at = 0, count = 0;
+    int with_tables = psi_size > 0;
     int32_t *distinct = malloc(2 * (size_t)classes * sizeof *distinct);
     gurn_table *tables = malloc(2 * (size_t)classes * sizeof *tables);
     if (!distinct || !tables) {
@@ -86,8 +87,8 @@ int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int 
     for (int32_t c = 0; c < classes; c++) total += m[c];
     for (int32_t i = classes - 1; i >= 0; i--) {
         int32_t own = m[order[i]];
-        distinct[count++] = own;
-        if (with_rest) distinct[count++] = rest;
+        if (with_tables) distinct[count++] = own;
+        if (with_tables && with_rest) distinct[count++] = rest;
         if (has_left(own, rest, rest + own, total))
             left_entries += (size_t)left_top(rest + own, n_max) + 1 + 2 * GURN_TABLE_PAD;
         rest += own;
@@ -142,16 +143,19 @@ int gurn_plan_fill(int32_t classes, const int32_t *m, const int32_t *order, int 
         for (int32_t c = 0; c < classes; c++) offset[c + 1] = offset[c] + m[c] + 1;
         for (int32_t i = classes - 1; i >= 0; i--) {
             int32_t own = m[order[i]];
-            int32_t *t = bsearch(&own, distinct, unique, sizeof *distinct, compare_m);
             gurn_step step = {own,
                               rest,
                               own ? s_log2_64(own) : 0.0,
                               rest ? s_log2_64(rest) : 0.0,
-                              tables[t - distinct],
+                              {NULL, NULL, NULL, own},
                               {NULL, NULL, NULL, 0},
                               steps[i].left};
-            if (with_rest) {
-                t = bsearch(&rest, distinct, unique, sizeof *distinct, compare_m);
+            if (with_tables) {
+                int32_t *t = bsearch(&own, distinct, unique, sizeof *distinct, compare_m);
+                step.own = tables[t - distinct];
+            }
+            if (with_tables && with_rest) {
+                int32_t *t = bsearch(&rest, distinct, unique, sizeof *distinct, compare_m);
                 step.rest = tables[t - distinct];
             }
             steps[i] = step;

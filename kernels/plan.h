@@ -68,7 +68,7 @@ typedef struct gurn_plan_view {
  *   m[C]       class sizes, by class; order[C]: class at each place
  *   with_rest  whether tables of the m_rest are wanted (merged chain)
  *   n_max      the most that is drawn
- *   psi_size   sizeof(float) or sizeof(double)
+ *   psi_size   sizeof(float) or sizeof(double); 0: no tables at all, their pointers are NULL
  *   storage    NULL: only *bytes is computed; else *bytes bytes aligned to 64, filled, and *view points into it
  * Returns 0, or -1 when the memory for its scratch (O(C)) is not to be had or the size overflows.
  */

@@ -97,10 +97,11 @@ Context make_context(const Target &target, int threads, gurn_status *status) {
     return Context(context);
 }
 
-Plan make_plan(gurn_context *context, const oracle::Urn &urn, int n_max, gurn_dtype dtype) {
+Plan make_plan(gurn_context *context, const oracle::Urn &urn, int n_max, gurn_dtype dtype, gurn_plan_use use) {
     gurn_plan_options options = GURN_PLAN_OPTIONS_INIT;
     options.dtype = dtype;
     options.chain = urn.chain == oracle::Chain::exact ? GURN_CHAIN_EXACT : GURN_CHAIN_MERGED;
+    options.use = use;
     const std::vector<int32_t> order(urn.order.begin(), urn.order.end()), m(urn.m.begin(), urn.m.end());
     options.order = order.empty() ? nullptr : order.data();
     gurn_plan *plan = nullptr;

@@ -100,7 +100,8 @@ using Plan = std::unique_ptr<gurn_plan, PlanDeleter>;
 
 /* NULL and *status when that fails. */
 Context make_context(const Target &target, int threads, gurn_status *status = nullptr);
-Plan make_plan(gurn_context *context, const oracle::Urn &urn, int n_max, gurn_dtype dtype);
+Plan make_plan(gurn_context *context, const oracle::Urn &urn, int n_max, gurn_dtype dtype,
+               gurn_plan_use use = GURN_PLAN_FULL);
 
 Answer run_forward(gurn_context *context, const Target &target, const Problem &problem, int want = kAll);
 Gradient run_backward(gurn_context *context, const Target &target, const Problem &problem, const std::vector<double> &x,

@@ -15,13 +15,14 @@ public:
      * Of the problem: urn (chain, order), rows, log_omega, n, n_rows, call_order. extra_n: n_max of the plan is at
      * least that.
      */
-    Law(gurn_context *context, const Target &target, const Problem &p, int extra_n = 0)
+    Law(gurn_context *context, const Target &target, const Problem &p, int extra_n = 0,
+        gurn_plan_use use = GURN_PLAN_FULL)
         : context_(context),
           target_(target),
           rows_(static_cast<size_t>(p.rows)),
           classes_(p.urn.m.size()),
           shared_(p.shared()),
-          plan_(make_plan(context, p.urn, std::max(p.n_max(), extra_n), target.dtype)),
+          plan_(make_plan(context, p.urn, std::max(p.n_max(), extra_n), target.dtype, use)),
           log_omega_(target.device, target.dtype, p.log_omega),
           n_rows_(target.device, p.n_rows),
           order_(p.call_order) {

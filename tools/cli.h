@@ -141,6 +141,7 @@ struct urn {
     int32_t order_count;
     gurn_device device;
     int32_t threads;
+    gurn_plan_use use; /* of the plan */
 };
 /* clang-format off */
 #define URN_INIT {.n = -1, .chain = DEFAULT_CHAIN}

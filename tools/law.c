@@ -8,6 +8,7 @@
 void law_open(struct law *law, const struct urn *urn, int32_t n_max) {
     struct urn as_double = *urn;
     as_double.dtype = GURN_FLOAT64;
+    as_double.use = GURN_PLAN_LAW;
     if (urn->device == GURN_DEVICE_AUTO) as_double.device = GURN_DEVICE_CPU; /* too little work for a GPU */
     session_open(&law->session, &as_double, n_max);
     law->classes = urn->classes;

@@ -52,6 +52,7 @@ void session_open(struct session *session, const struct urn *urn, int32_t n_max)
     options.dtype = urn->dtype;
     options.chain = urn->chain;
     options.order = urn->order;
+    options.use = urn->use;
     gurn_status status = gurn_plan_create(session->context, urn->classes, urn->m, n_max, &options, &session->plan);
     check(session, status, "gurn_plan_create");
 }
