@@ -633,7 +633,7 @@ TEST_P(LevelLanes, TiltsOfExtremeOdds) {
             const double one =
                 lanes().tilt_row(own.data(), m.data(), C, n[r], total, p_row.data(), q_row.data(), &variance);
             ASSERT_EQ(one, ell[r]) << "trial " << trial << " row " << r;
-            Real sum = 0, spread_of_sum = 0, size = 0;
+            Real sum = 0, spread_of_sum = 0;
             for (int c = 0; c < C; c++) {
                 const Real lambda = std::clamp<Real>(static_cast<Real>(own[c] + one), -200, 200);
                 const Real p = 1 / (1 + exp2l(-lambda)), rest = 1 / (1 + exp2l(lambda));
@@ -645,7 +645,6 @@ TEST_P(LevelLanes, TiltsOfExtremeOdds) {
                     << "trial " << trial << " row " << r << " class " << c;
                 sum += m[c] * p;
                 spread_of_sum += m[c] * p * rest;
-                size += m[c];
             }
             ASSERT_TRUE(fabsl(variance / spread_of_sum - 1) <= 1e-13L) << variance << " for " << spread_of_sum;
             /* 2^-46 n, the mean's own rounding, and what bisection down to neighbouring ell leaves: an ulp of ell, 2^-45 */
