@@ -383,6 +383,9 @@ int run_fit(int argc, char **argv) {
     if (method == 1 && fit.covariance) usage_error("--covariance: only --method mle has it");
     urn_finish(&fit.urn);
     if (!fit.in) usage_error("--in is missing: the file of counts");
+    for (int32_t c = 0; c < fit.urn.classes; c++)
+        if (!isfinite(fit.urn.log_omega[c]))
+            usage_error("%s: class %d: learning can not start from an omega of 0", fit.urn.omega_option, c);
 
     counts_read(&fit.counts, fit.in, &fit.urn);
     bool informative = false;
