@@ -391,7 +391,7 @@ int run_fit(int argc, char **argv) {
     urn_finish(&fit.urn);
     if (!fit.in) usage_error("--in is missing: the file of counts");
     for (int32_t c = 0; c < fit.urn.classes; c++)
-        if (isinf(fit.urn.log_omega[c]))
+        if (!isfinite(fit.urn.log_omega[c]))
             usage_error("%s: class %d: learning can not start from an omega of 0", fit.urn.omega_option, c);
 
     counts_read(&fit.counts, fit.in, &fit.urn, fit.header);

@@ -9,7 +9,7 @@
  *
  * The start is log(p / (1 - p)) of the share p of a class's balls that was drawn: rows are nearly those of independent binomials
  * with such odds, which makes three to six steps enough. A start given by the user is taken no further from it than
- * FURTHEST_START, where the covariance still has digits: as far as anyone can go, since the maximum is near.
+ * FURTHEST_START, and than where the covariance still has digits: as far as anyone can go, since the maximum is near.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
@@ -20,6 +20,7 @@
 
 #define MOST_STEPS 100
 #define FURTHEST_START 20.0
+#define FIRST_DAMPING 1e-10
 #define LARGEST_STEP 5.0 /* of a log omega from the mean, at once */
 /* In standard errors: how far the maximum is at most, where the likelihood is close to a parabola, before a last full step. */
 #define CLOSE_ENOUGH 1e-6
@@ -164,8 +165,8 @@ static void evaluate(const struct group *group, struct point *point) {
 static double newton_direction(const struct point *at, struct laplacian *laplacian, double *direction) {
     double damping = 0, square = 0;
     while (!laplacian_factor(laplacian, at->information, damping)) {
-        damping = damping ? 100 * damping : 1e-10; /* a start so far out that the covariance has no digits */
-        if (!(damping < 1e10)) fail("fit: the covariance is not finite; start nearer with --omega");
+        damping = damping ? 100 * damping : FIRST_DAMPING; /* a start so far out that the covariance has no digits */
+        if (!(damping < 1e10)) fail("--method mle: the covariance of the counts is not finite, or 0");
     }
     laplacian_solve(laplacian, at->gradient, direction);
     for (int32_t c = 0; c < laplacian->classes; c++) square += at->gradient[c] * direction[c];
@@ -243,19 +244,22 @@ static void fit_group(struct group *group, const double *start, struct curve *cu
     struct laplacian laplacian = {.classes = classes,
                                   .factor = allocate((size_t)(classes - 1) * (size_t)(classes - 1), sizeof(double))};
     double *direction = allocate((size_t)classes, sizeof *direction);
+    double *own_start = allocate((size_t)classes, sizeof *own_start);
     for (int32_t i = 0; i < classes; i++) {
         const double balls = (double)group->rows * group->m[i];
-        at.log_omega[i] = log((group->total[i] + 0.5) / (balls - group->total[i] + 0.5));
+        own_start[i] = log((group->total[i] + 0.5) / (balls - group->total[i] + 0.5));
     }
-    centre(at.log_omega, classes);
-    if (start) {
-        for (int32_t i = 0; i < classes; i++) direction[i] = start[group->index[i]];
-        centre(direction, classes);
+    centre(own_start, classes);
+    for (int32_t i = 0; start && i < classes; i++) direction[i] = start[group->index[i]];
+    if (start) centre(direction, classes);
+    /* From the user's start, if the covariance has digits there; else halfway back to the own one, and so on. */
+    for (double furthest = FURTHEST_START;; furthest /= 2) {
         for (int32_t i = 0; i < classes; i++)
-            at.log_omega[i] += fmax(-FURTHEST_START, fmin(FURTHEST_START, direction[i] - at.log_omega[i]));
+            at.log_omega[i] = own_start[i] + (start ? fmax(-furthest, fmin(furthest, direction[i] - own_start[i])) : 0);
+        centre(at.log_omega, classes);
+        evaluate(group, &at);
+        if (!start || furthest < 1e-3 || laplacian_factor(&laplacian, at.information, FIRST_DAMPING)) break;
     }
-    centre(at.log_omega, classes);
-    evaluate(group, &at);
     curve->constant += log_likelihood(&group->law, at.log_omega, group->x, group->n, group->rows) - at.value;
 
     int64_t iteration = 0;
@@ -292,6 +296,7 @@ static void fit_group(struct group *group, const double *start, struct curve *cu
                 known ? inverse[(int64_t)i * classes + j] : NAN;
     }
     free(inverse);
+    free(own_start);
     free(direction);
     free(laplacian.factor);
     free_point(&at);

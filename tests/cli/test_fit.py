@@ -132,6 +132,67 @@ class Mle(Directory):
                 self.assertLessEqual(before[2], after[2] + 60 * 1e-12 * (33 * max(map(abs, before[5:8])) + 50))
             self.assertLessEqual(curve[-1][3], 1e-6)
 
+    def test_a_start_where_counts_hardly_vary(self):
+        """Where one class takes all the covariance has no digits: the start is taken halfway back, as often as it needs."""
+        for m, text, start in (("492000,407915", "22634,278048\n492000,407915\n", "0,115"), ("288,704", "2,355\n23,357\n", "0,74"),
+                               ("5,5,5", "1,2,3\n2,2,2\n", "0,-1e300,1e300"), ("5,5", "1,2\n2,2\n", "-1.7e308,1.7e308")):
+            _, best = self.fit("--m", m, "--in", self.file(text))
+            _, result = self.fit("--m", m, "--in", self.file(text), f"--log-omega={start}")
+            for column in ("log_omega", "standard_error"):
+                self.alike(result[column], best[column], 1e-8, start)
+        self.expect(2, "--omega: .*0", "fit", "--m", "5,5", "--in", self.file("1,2\n"), "--omega", "0,1")
+
+    def test_curve_begins_at_the_start(self):
+        """That of the classes that it is of."""
+        log = self.directory / "curve.csv"
+        self.fit("--m", "0,6,0,6", "--in", self.file("0,3,0,2\n0,1,0,3\n"), "--log-omega", "7,0.5,-3,0.1", "--log", log)
+        _, curve = table(log.read_text().replace(",,", ",nan,").replace(",,", ",nan,"))
+        self.alike(curve[0][5:], [math.nan, 0.2, math.nan, -0.2], 1e-15)
+
+    def test_many_classes_and_rows(self):
+        """More than are handled at once, where symmetry gives the answer: equal omega, and central hypergeometric laws."""
+        classes, size, ns = 300, 3, range(15, 301, 15)
+        content = b"".join(bytes((c - shift) % classes < n for c in range(classes)) for n in ns for shift in range(classes))
+        header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({len(ns) * classes}, {classes}), }}\n".encode()
+        path = self.file(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + content, "many.npy")
+        covariance = self.directory / "covariance.csv"
+        text, result = self.fit("--m", f"{classes}x{size}", "--in", path, "--covariance", covariance)
+        balls = classes * size
+        likelihood = classes * sum(n * math.log(size) - math.log(math.comb(balls, n)) for n in ns)
+        for name in ("log-likelihood", "of equal omega"):
+            self.near(float(text.split(name)[1].split()[0]) / likelihood, 1, 2e-9)
+        # The covariance of a row is v (1 - J), v = n (N - n) / (N - 1) / C, of which 1 - J over the sum of v is the pseudo-inverse.
+        inverse = 1 / sum(n * (balls - n) / (balls - 1) for n in ns)
+        self.alike(result["log_omega"], [0] * classes, 1e-9)
+        self.alike(result["standard_error"], [math.sqrt(inverse * (1 - 1 / classes))] * classes, 1e-9)
+        _, found = table(covariance.read_text())
+        for c in (0, 7, 299):
+            self.alike(found[c], [inverse * ((c == d) - 1 / classes) for d in range(classes)], 1e-12)
+
+    def test_covariance_of_groups(self):
+        """Each group's is where its classes are; there is none between groups, of twins, and of a class alone or without balls."""
+        path = self.directory / "covariance.csv"
+        upper, lower = [(3, 2), (4, 1), (2, 3), (5, 2), (4, 4)], [(2, 1), (0, 0), (1, 3), (3, 3)]
+        rows = [(0, x, 0, 0, 0, y, 0) for x, y in upper] + [(x, 5, 0, y, 0, 4, 0) for x, y in lower]
+        self.fit("--m", "6,5,0,7,2,4,9", "--in", self.file(lines(rows)), "--covariance", path, warns=["classes 4, 6 are never"])
+        _, found = table(path.read_text())
+        expected = [[math.nan] * 7 for _ in range(7)]
+        for m, part, classes in (("5,4", upper, (1, 5)), ("6,7", lower, (0, 3))):
+            self.fit("--m", m, "--in", self.file(lines(part)), "--covariance", path)
+            for c, row in zip(classes, table(path.read_text())[1], strict=True):
+                for d, value in zip(classes, row, strict=True):
+                    expected[c][d] = value
+        for row, other in zip(found, expected, strict=True):
+            self.alike(row, other, 1e-9)
+
+    def test_classes_are_named_up_to_a_dozen(self):
+        for never, names in ((13, "classes 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 are never"),
+                             (14, "classes 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 2 more are never"),
+                             (5000, "classes 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 4988 more are never")):
+            m, zeros = f"5,{never}x2,5", ",0" * never
+            _, result = self.fit("--m", m, "--in", self.file(f"1{zeros},2\n3{zeros},1\n"), warns=[names])
+            self.assertEqual(result["group"], [0] + [1] * never + [0])
+
     def test_classes_never_or_always_drawn(self):
         """The others are fitted as if these were not there."""
         _, plain = self.fit("--m", "5,7", "--in", self.file("3,1\n2,2\n"))

@@ -99,6 +99,26 @@ static void random_tables(int count, int32_t largest) {
     }
 }
 
+/* Totals beyond 2^31, and shares that differ by one ball in 2^31: classes 0 and 1 are exchanged in one row, which connects them. */
+static void large_totals(void) {
+    enum {
+        ROWS = 600
+    };
+    static int32_t x[ROWS * 3], n[ROWS];
+    const int32_t m[3] = {1 << 23, (1 << 23) - 1, 5};
+    for (int connected = 0; connected < 2; connected++) {
+        for (int32_t r = 0; r < ROWS; r++) {
+            int32_t *row = x + r * 3;
+            row[0] = m[0] - (connected && r == 7);
+            row[1] = r == 7 ? connected : m[1];
+            row[2] = r < 3 ? 0 : r == 7 ? 0 : 5;
+            n[r] = row[0] + row[1] + row[2];
+        }
+        struct counts counts = {.rows = ROWS, .classes = 3, .x = x, .n = n};
+        check_table(&counts, m);
+    }
+}
+
 int main(void) {
     const int32_t urns[][4] = {{1, 1, 1, 1}, {2, 1, 1, 2}, {1, 2, 3, 1}, {3, 2, 1, 0},
                                {0, 1, 2, 1}, {2, 0, 2, 1}, {2, 2, 2, 2}};
@@ -109,6 +129,7 @@ int main(void) {
             if (classes < 4 || i < 2) all_tables(urns[i], classes, 3);
         }
     }
+    large_totals();
     random_tables(100000, 5);
     random_tables(100000, GURN_MAX_BALLS / MOST_CLASSES);
     for (int i = 0; i < 3; i++) CHECK(kinds[i] > 10000, "%lld tables of kind %d", (long long)kinds[i], i);

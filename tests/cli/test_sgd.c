@@ -117,7 +117,7 @@ static int32_t taker(const double *log_omega) {
     return log_omega[best] - least > 5 ? best : -1;
 }
 
-/* One ball a row: of any class, or of that which takes all; then no gradient is left. */
+/* n balls a row, where rows have n of their own all of class 0; else one, of any class, or of that which takes all: then no gradient is left. */
 gurn_status gurn_mvhg_forward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
                               const gurn_mvhg_outputs *outputs, void *workspace, size_t workspace_bytes) {
     (void)context, (void)plan;
@@ -125,8 +125,9 @@ gurn_status gurn_mvhg_forward(gurn_context *context, const gurn_plan *plan, cons
     if (status != GURN_SUCCESS || inputs->rows == 0) return status;
     const int32_t all = taker(inputs->log_omega);
     for (int64_t b = 0; b < inputs->rows; b++) {
-        const int32_t taken = all >= 0 ? all : random_below(classes);
-        for (int32_t c = 0; c < classes; c++) ((double *)outputs->x)[b * classes + c] = c == taken;
+        const int32_t taken = inputs->n_rows ? 0 : all >= 0 ? all : random_below(classes);
+        const int32_t n = inputs->n_rows ? inputs->n_rows[b] : inputs->n;
+        for (int32_t c = 0; c < classes; c++) ((double *)outputs->x)[b * classes + c] = c == taken ? n : 0;
     }
     return GURN_SUCCESS;
 }
@@ -150,8 +151,12 @@ const char *gurn_context_message(const gurn_context *context) {
 
 /* ------------------------------------------------------------------------------------------------------ the tests --- */
 
-/* Rows of one ball each, or, where n differ, of n = 1, 2, 3, ...; returns 0, or how the run ended. */
+/*
+ * Rows of one ball each, of one class after the other, or, where n differ, of n = 1, 2, 3, ... balls of class 0. Returns 0, or how the
+ * run ended.
+ */
 static struct sgd_result result;
+static double model_mean[2];
 static int fit(int32_t class_count, int64_t rows, bool equal_n, struct sgd_options options) {
     struct session session = {.real_size = sizeof(double)};
     classes = class_count;
@@ -161,7 +166,10 @@ static int fit(int32_t class_count, int64_t rows, bool equal_n, struct sgd_optio
                             .n = allocate((size_t)rows, sizeof(int32_t))};
     int32_t *m = allocate((size_t)classes, sizeof *m);
     for (int32_t c = 0; c < classes; c++) m[c] = equal_n ? 1 : 100;
-    for (int64_t r = 0; r < rows; r++) counts.x[r * classes + r % classes] = counts.n[r] = equal_n ? 1 : (int32_t)r + 1;
+    for (int64_t r = 0; r < rows; r++) {
+        counts.n[r] = equal_n ? 1 : (int32_t)r + 1;
+        counts.x[r * classes + (equal_n ? r % classes : 0)] = counts.n[r];
+    }
     options.seed = 77;
     if (options.tau == 0) options.tau = 1;
     if (options.tau_final == 0) options.tau_final = options.tau;
@@ -172,6 +180,7 @@ static int fit(int32_t class_count, int64_t rows, bool equal_n, struct sgd_optio
     ending[0] = warning[0] = '\0';
     const int how = setjmp(ended);
     if (how == 0) fit_sgd(&session, &counts, m, &options, &result);
+    if (how == 0) memcpy(model_mean, result.model_mean, sizeof model_mean);
     free(m);
     free(counts.x);
     free(counts.n);
@@ -208,6 +217,9 @@ static void noise(void) {
         CHECK(fit(cases[i].classes, rows, cases[i].equal_n, options) == 0, "case %zu: %s", i, ending);
         CHECK(log_lines == (cases[i].log ? 1 + epochs : 0), "case %zu: %d lines", i, log_lines);
         CHECK(result.train_rows == train && result.validation_rows == rows - train, "case %zu", i);
+        if (!cases[i].equal_n) /* the draws are the rows */
+            CHECK(result.train_loss == 0 && result.validation_loss == 0 && model_mean[0] == 30.5 && model_mean[1] == 0,
+                  "case %zu: losses %g, %g, mean %g", i, result.train_loss, result.validation_loss, model_mean[0]);
 
         /* Steps: forward, forward again but for the loss of rows, backward. All else evaluates. */
         int64_t steps = 0, learning = 0, evaluating = 0;
