@@ -30,10 +30,10 @@ public:
         const double total = view.steps[0].m + view.steps[0].m_rest,
                      bits = gurn_suffix_bits(GURN_SUFFIX_PLAIN_BITS, C, 0);
         const gurn_suffix_capacity cap =
-            recurrence ? gurn_suffix_capacity{0, 0, 0} : gurn_suffix_measure(&view, n, bits);
+            recurrence ? gurn_suffix_capacity{0, 0, 0, 0} : gurn_suffix_measure(&view, n, bits);
         const double most = std::min(*std::max_element(m.begin(), m.end()), n);
         const int64_t own = std::max(gurn_plain_recurrence_room(0.25 * most, most), cap.own);
-        shape = gurn_plain_shape_of(C, own, cap.entries, total, n, 0, 1000000);
+        shape = gurn_plain_shape_of(C, own, cap.owns, cap.entries, total, n, 0, 1000000);
         memory_ = std::aligned_alloc(256, (gurn_plain_cut(&tables, shape, nullptr) + 255) / 256 * 256);
         gurn_plain_cut(&tables, shape, static_cast<char *>(memory_));
         for (int32_t i = 0; i < C; i++)
@@ -48,18 +48,23 @@ public:
             }
             gurn_plain_place_recurrences(&tables, view.steps, n);
         } else {
-            const size_t work_bytes = gurn_suffix_cut(nullptr, C, shape.own_room, cap.table, sizeof(double), nullptr);
+            const size_t work_bytes = gurn_suffix_cut(nullptr, C, cap.own, cap.table, sizeof(double), nullptr);
             work_ = std::aligned_alloc(64, work_bytes);
             gurn_suffix_work work{};
-            gurn_suffix_cut(&work, C, shape.own_room, cap.table, sizeof(double), static_cast<char *>(work_));
-            gurn_suffix_sizes(&view, &work);
+            gurn_suffix_cut(&work, C, cap.own, cap.table, sizeof(double), static_cast<char *>(work_));
             const int64_t at = 0;
             EXPECT_EQ(gurn_suffix_places(&view, order.data(), log_omega.data(), GURN_FLOAT64, 1, &at, &n, bits, &work,
                                          &tables.place),
                       1u);
             gurn_suffix_fill_f64(&view, n, &work, tables.place, tables.suffix, nullptr);
+            int64_t own_at = 0;
             for (int32_t i = 0; i < taker; i++) {
-                gurn_suffix_own_f64(&tables.place[i], &view.steps[i], tables.own + i * shape.own_room, nullptr);
+                const gurn_suffix &place = tables.place[i];
+                tables.own_at[i] = own_at;
+                if (view.steps[i].m > 0) {
+                    gurn_suffix_own_f64(&place, &view.steps[i], tables.own + own_at, nullptr);
+                    own_at += gurn_suffix_own_entries(place.own_high - place.own_low + 1);
+                }
                 gurn_plain_place_tables(&tables, i, n);
             }
         }

@@ -75,10 +75,31 @@ TEST_P(Plans, WrongArguments) {
 /* The largest class of a float32 plan, one more in a float64 plan, and as many balls as there may be in all. */
 TEST_P(Plans, LargestSizes) {
     if (emulated() || !chosen()) GTEST_SKIP() << "one target is enough for tables of 10^7 entries";
-    const gurn_plan_options exact = {sizeof exact, dtype(), GURN_CHAIN_EXACT, nullptr};
+    const gurn_plan_options exact = {sizeof exact, dtype(), GURN_CHAIN_EXACT, nullptr, GURN_PLAN_FULL};
     const int32_t most = GURN_MAX_FLOAT32_M + (float32() ? 0 : 1), rest = GURN_MAX_BALLS - 3 * most;
     EXPECT_EQ(create(4, {most, most, most, rest}, 1, &exact), GURN_SUCCESS) << gurn_context_message(context());
     expect_refused(create(5, {most, most, most, rest, 1}, 1, &exact), GURN_INVALID_M, "m[4]");
+}
+
+/* No tables, whatever the sizes; and no draws. */
+TEST_P(Plans, ForTheLawAlone) {
+    for (const gurn_chain chain : {GURN_CHAIN_EXACT, GURN_CHAIN_MERGED}) {
+        const gurn_plan_options law = {sizeof law, dtype(), chain, nullptr, GURN_PLAN_LAW};
+        const int32_t m[3] = {10000000, 10000000, 10000000};
+        gurn_plan *plan;
+        ASSERT_EQ(gurn_plan_create(context(), 3, m, 7, &law, &plan), GURN_SUCCESS) << gurn_context_message(context());
+        EXPECT_LT(gurn_plan_bytes(plan), 4096u);
+        gurn_mvhg_inputs inputs = GURN_MVHG_INPUTS_INIT;
+        inputs.rows = 1;
+        size_t bytes = 77;
+        expect_refused(gurn_mvhg_workspace(context(), plan, &inputs, &bytes, nullptr), GURN_UNSUPPORTED, "plan");
+        expect_refused(gurn_mvhg_draw_workspace(context(), plan, &inputs, &bytes), GURN_UNSUPPORTED, "plan");
+        EXPECT_EQ(bytes, 77u);
+        EXPECT_EQ(gurn_mvhg_law_workspace(context(), plan, &inputs, GURN_LAW_KL, &bytes), GURN_SUCCESS);
+        gurn_plan_destroy(plan);
+    }
+    gurn_plan_options wrong = {sizeof wrong, dtype(), GURN_CHAIN_EXACT, nullptr, static_cast<gurn_plan_use>(2)};
+    expect_refused(create(2, {3, 4}, 7, &wrong), GURN_INVALID_ARGUMENT, "options->use");
 }
 
 TEST_P(Plans, Shape) {
