@@ -348,12 +348,13 @@ GURN_DEVICE void kl_compare(const law_call &call, law_row *row, kl_pair *pair, c
             gurn_pair sum = {0.0, 0.0}, change = sum;
             for (int32_t c = threadIdx.x; c < classes; c += blockDim.x) {
                 if (other.m[c] == 0.0) continue;
-                double m = arrays.m[c], d = m > 0.0 ? distance(c) : 0.0, moved = other.mean[c] - arrays.mean[c];
+                double m = arrays.m[c], d = m > 0.0 ? distance(c) : 0.0;
                 gurn_odds odds = law_odds_of(*row, arrays, held(c), c);
                 gurn_odds other_odds = law_odds_of(second, other, other_held(c), c);
                 if (m == 0.0) odds.p = 0.0;
                 gurn_sum_add(&sum, other.m[c] * gurn_bernoulli_divergence(odds, other_odds, d + shift));
-                if (!gradients) continue;
+                if (!gradients) continue; /* and the other's means have not been asked for */
+                double moved = other.mean[c] - arrays.mean[c];
                 if (!row->certain && !second.certain && m > 0.0)
                     moved = fma(m, gurn_odds_change(odds, other_odds, d + shift), other.moved[c] - arrays.moved[c]);
                 if (!law_is_largest(*row, m, arrays.p[c], arrays.q[c])) gurn_sum_add(&change, moved);
