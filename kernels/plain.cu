@@ -215,7 +215,7 @@ __global__ void __launch_bounds__(GURN_WIDE, 1) plain_build(const __grid_constan
     if (made == PLAIN_SUFFIX) {
         plain_make_tables<GURN_WIDE>(w, view, t, 0, law.n);
         for (int32_t i = thread; t.shape.list_room && i < view.classes; i += GURN_WIDE)
-            if (view.steps[i].m_rest > 0) gurn_plain_place_tables(&t, i, law.n);
+            if (view.steps[i].m_rest > 0) gurn_plain_place_tables(&t, &view.steps[i], i, law.n);
     }
     if (made == PLAIN_SUMS) {
         for (int32_t i = thread; i < view.classes; i += GURN_WIDE)

@@ -189,9 +189,18 @@ GURN_FN void gurn_plain_place_list(const gurn_plain_tables *t, int32_t i, int32_
     lists->guide_at = lists->head_at * t->shape.buckets;
 }
 
+/* A class without balls draws 0 of any n_i, and has neither sums nor the weights that they would be made of. */
+GURN_FN void gurn_plain_place_no_list(const gurn_plain_tables *t, int32_t i) {
+    gurn_plain_place_list(t, i, 1, -1, 1); /* nor for n_i = 0, which place 0 may start with */
+}
+
 /* Those of a place before the taker, of the exact chain. */
-GURN_FN void gurn_plain_place_tables(const gurn_plain_tables *t, int32_t i, int32_t n) {
+GURN_FN void gurn_plain_place_tables(const gurn_plain_tables *t, const gurn_step *step, int32_t i, int32_t n) {
     const gurn_suffix *here = &t->place[i];
+    if (step->m == 0) {
+        gurn_plain_place_no_list(t, i);
+        return;
+    }
     double all = t->place[0].variance_left, left = here->variance_left, before = all - left;
     double reach = gurn_plain_list_reach(before > 0.0 ? before * left / all : 0.0);
     int32_t low = i == 0 ? n : gurn_suffix_clamp(ceil(here->mean_left - reach), here->low, here->high);
@@ -226,8 +235,8 @@ GURN_FN void gurn_plain_place_recurrences(const gurn_plain_tables *t, const gurn
         double m = steps[i].m, rest = steps[i].m_rest, lambda = t->lambda[i], reach = gurn_plain_list_reach(variance);
         int32_t most = n < m + rest ? n : (int32_t)(m + rest), at = gurn_suffix_clamp(mean + 0.5, 0, most);
         int32_t low = gurn_suffix_clamp(ceil(mean - reach), 0, most), high = gurn_suffix_clamp(mean + reach, 0, most);
-        if (m == 0.0) { /* draws nothing */
-            gurn_plain_place_list(t, i, 1, 0, 1);
+        if (m == 0.0) {
+            gurn_plain_place_no_list(t, i);
             continue;
         }
         double slope = s_mode_root(m, rest, at + 0.5, lambda) - s_mode_root(m, rest, at - 0.5, lambda);

@@ -319,7 +319,7 @@ static void build_tables(scratch *s, int32_t n) {
             gurn_suffix_own_f64(place, &s->urn.steps[i], t->own + own_at, NULL);
             own_at += gurn_suffix_own_entries(place->own_high - place->own_low + 1);
         }
-        if (t->shape.list_room) gurn_plain_place_tables(t, i, n);
+        if (t->shape.list_room) gurn_plain_place_tables(t, &s->urn.steps[i], i, n);
     }
     s->tables_n = n;
 }
