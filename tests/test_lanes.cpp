@@ -307,10 +307,16 @@ Case inputs_of(const std::string &name) {
                 4};
     if (name == "div64")
         return {{column<double>({1, 0, 1, inf, 5e-324}, scaled64), column<double>({3, 1, inf, 2, 2}, scaled64)}, 8};
-    if (name == "fma32") /* with sums that cancel, and that end half way between two floats */
-        return {{column<float>({1 + 0x1p-23f, 1 + 0x1p-12f, 3, 0x1p-100f, 1e30f, 4097, 0x1.000002p0f}, scaled32),
-                 column<float>({1 - 0x1p-23f, 1 + 0x1p-12f, 1, 0x1p-30f, 1e30f, 4097, 0x1.000002p0f}, scaled32),
-                 column<float>({-1, -1 - 0x1p-11f, 0x1p24f, 0x1p-149f, 1e30f, 1, 0x1p-60f}, scaled32)},
+    if (name == "fma32") /* with sums that cancel; the last four are a hair from half way between two floats */
+        return {{column<float>({1 + 0x1p-23f, 1 + 0x1p-12f, 3, 0x1p-100f, 1e30f, 4097, 0x1.000002p0f, 1 + 0x1p-12f,
+                                1 + 0x1p-12f, -1 - 0x1p-12f, 1 + 0x1p-12f},
+                               scaled32),
+                 column<float>({1 - 0x1p-23f, 1 + 0x1p-12f, 1, 0x1p-30f, 1e30f, 4097, 0x1.000002p0f, 1 + 0x1p-12f,
+                                1 + 0x3p-12f, 1 + 0x1p-12f, -1 - 0x3p-12f},
+                               scaled32),
+                 column<float>({-1, -1 - 0x1p-11f, 0x1p24f, 0x1p-149f, 1e30f, 1, 0x1p-60f, 0x1p-60f, -0x1p-60f,
+                                -0x1p-60f, 0x1p-60f},
+                               scaled32)},
                 4};
     if (name == "fma64")
         return {{column<double>({1 + 0x1p-52, 3}, scaled64), column<double>({1 - 0x1p-52, 1}, scaled64),

@@ -84,6 +84,7 @@ class Errors(Directory):
                 ("--m: more than", ["sample", "--m", "16777215x1,5", "--n", "1"]),
                 (r"--m: '99999999999999999999' is not in 0\.\.67108864\n", ["sample", "--m", "9" * 20, "--n", "1"]),
                 ("--n: 11 is more than the 10 balls of --m", ["sample", "--m", "5,5", "--n", "11"]),
+                ("--n: 8 is more than the 7 balls of --m", ["sample", "--m", "5,5", "--m", "3,4", "--n", "8"]),
                 ("--n: ' 4' is not a whole number", ["sample", "--m", "5,5", "--n", " 4"]),
                 ("--n: '0x4' is not a whole number", ["sample", "--m", "5,5", "--n", "0x4"]),
                 ("--omega: 1 values for the 2 classes", ["sample", *urn, "--omega", "1"]),

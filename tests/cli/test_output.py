@@ -284,6 +284,9 @@ class SameFile(Written):
     def test_one_standard_input(self):
         self.refused("--in and --omega-from: both read standard input", "logprob", "--in", "-", "--omega-from", "-", stdin=b"")
         self.refused("--m and --in: both read standard input", "logprob", "--in", "-", "--m", "@-", stdin=b"5,5")
+        kl = ["kl", "--m", "5,5", "--n", 2]
+        self.refused("--omega-from and --other-from: both read standard input|--other-from and --omega-from: both", *kl,
+                     "--omega-from", "-", "--other-from", "-", stdin=b"")
 
     def test_what_may_be_the_same(self):
         """Two inputs, and outputs that follow each other."""
