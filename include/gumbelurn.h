@@ -462,8 +462,8 @@ GURN_API gurn_status gurn_mvhg_kl(gurn_context *context, const gurn_plan *plan, 
 
 /*
  * Its gradients. d_kl: real [B], upstream. d_log_omega, d_other: real [B][C], or [C] where the stride of log_omega, or of other, is
- * 0; or NULL. d_log_omega = cov (log omega - log other), d_other = mean_other - mean; neither cancels for close laws. Rows whose kl
- * is +infinity have gradient NaN.
+ * 0; or NULL. d_log_omega = cov (log omega - log other), d_other = mean_other - mean, both with an error, in terms of the largest entry,
+ * like kl's. Rows whose kl is +infinity have gradient NaN.
  */
 GURN_API gurn_status gurn_mvhg_kl_backward(gurn_context *context, const gurn_plan *plan, const gurn_mvhg_inputs *inputs,
                                            const void *other, int64_t other_stride, const void *d_kl, void *d_log_omega,

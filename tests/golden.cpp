@@ -1,5 +1,6 @@
 #include "golden.h"
 
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -20,7 +21,7 @@ std::vector<GoldenCase> load_golden(const std::string &file) {
             continue;
         }
         std::vector<double> numbers;
-        for (std::string word; words >> word;) numbers.push_back(std::stod(word));
+        for (std::string word; words >> word;) numbers.push_back(std::strtod(word.c_str(), nullptr)); /* or 0 */
         cases.back().values[key] = numbers;
         cases.back().lines.emplace_back(key, numbers);
     }
