@@ -149,6 +149,36 @@ TEST(Lanes, PlainUniform) {
     }
 }
 
+/* Far out on either side, where weights are 1e-12 of their sum: counts that are rare are drawn as often as they should be. */
+TEST(Lanes, PlainCountsInTheTails) {
+    struct Step {
+        int m, rest, n;
+        double lambda;
+    };
+    for (const Step &t : {Step{1000, 1000, 1000, 0}, Step{300, 5000, 400, 2.5}, Step{70, 80, 90, -3}}) {
+        const auto log_weight = [&](int k) -> Real {
+            return -lgammal(k + 1.0L) - lgammal(t.m - k + 1.0L) - lgammal(t.n - k + 1.0L) -
+                   lgammal(t.rest - t.n + k + 1.0L) + k * t.lambda * 0.693147180559945309417L;
+        };
+        const int low = std::max(0, t.n - t.rest), high = std::min(t.m, t.n),
+                  mode = static_cast<int>(s_plain_mode(t.m, t.rest, t.n, t.lambda));
+        std::vector<int> order;
+        for (int k = mode; k <= high; k++) order.push_back(k);
+        const size_t above = order.size();
+        for (int k = mode - 1; k >= low; k--) order.push_back(k);
+        std::vector<Real> sums;
+        Real sum = 0;
+        for (const int k : order) sums.push_back(sum += expl(log_weight(k) - log_weight(mode)));
+        for (const Real end : {sums[above - 1], sum})
+            for (const Real share : {1e-8L, 1e-10L, 1e-12L}) {
+                const double u = static_cast<double>((end - share * sum) / sum);
+                size_t j = 0;
+                while (!(u * sum < sums[j])) j++;
+                EXPECT_EQ(s_plain_count(t.m, t.rest, t.n, t.lambda, u), order[j]) << t.m << ' ' << share;
+            }
+    }
+}
+
 /* digamma(z + 1) - log(z (z + 1)) / 2 to 5e-8, as suffix_lanes.h says; digamma by its recurrence from a large z. */
 TEST(Lanes, SuffixRemainder) {
     Real worst = 0;
