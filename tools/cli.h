@@ -186,7 +186,7 @@ enum {
     "  --omega LIST        importances of the classes, of which only ratios count; default\n"  \
     "                      all 1\n"                                                            \
     "  --log-omega LIST    their natural logarithms instead. What is more than 7e5 below the\n" \
-    "                      largest is held there\n"
+    "                      largest is held there.\n"
 /* Of the commands that take omega as it is: where learning starts it is not 0. */
 #define OMEGA_FROM_HELP                                                                        \
     "  --omega-from FILE   log omega, and m where --m is not given, from the CSV that\n"       \
