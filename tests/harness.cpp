@@ -15,7 +15,8 @@ std::vector<Target> all_targets() {
     for (gurn_dtype dtype : {GURN_FLOAT32, GURN_FLOAT64}) {
 #if defined(GURN_TEST_EMULATED)
         targets.push_back({"emulated", GURN_DEVICE_CUDA, GURN_ISA_AUTO, dtype});
-#else
+#endif
+#if !defined(GURN_TEST_EMULATED) || defined(GURN_TEST_ALL_TARGETS)
         targets.push_back({"portable", GURN_DEVICE_CPU, GURN_ISA_PORTABLE, dtype});
 #if defined(__x86_64__)
         targets.push_back({"avx2", GURN_DEVICE_CPU, GURN_ISA_AVX2, dtype});
