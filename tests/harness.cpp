@@ -24,7 +24,7 @@ std::vector<Target> all_targets() {
 #elif defined(__aarch64__)
         targets.push_back({"neon", GURN_DEVICE_CPU, GURN_ISA_NEON, dtype});
 #endif
-#if defined(GURN_TEST_CUDA)
+#if defined(GURN_TEST_CUDA) && !defined(GURN_TEST_EMULATED)
         targets.push_back({"cuda", GURN_DEVICE_CUDA, GURN_ISA_AUTO, dtype});
 #endif
 #endif
