@@ -48,7 +48,7 @@ GURN_DEVICE gurn_general_law exact_law(const gurn_exact_work &e, const gurn_wide
     return law;
 }
 
-__global__ void __launch_bounds__(GURN_WARP, 11) mvhg_exact_forward(const __grid_constant__ gurn_exact_work e) {
+__global__ void __launch_bounds__(GURN_WARP, 8) mvhg_exact_forward(const __grid_constant__ gurn_exact_work e) {
     gurn_wide_room own = {}, tables = {};
     exact_rooms(e, &own, &tables);
     int32_t built = -1;
