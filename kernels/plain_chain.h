@@ -190,9 +190,7 @@ GURN_FN void gurn_plain_place_list(const gurn_plain_tables *t, int32_t i, int32_
 }
 
 /* A class without balls draws 0 of any n_i, and has neither sums nor the weights that they would be made of. */
-GURN_FN void gurn_plain_place_no_list(const gurn_plain_tables *t, int32_t i) {
-    gurn_plain_place_list(t, i, 1, -1, 1); /* nor for n_i = 0, which place 0 may start with */
-}
+GURN_FN void gurn_plain_place_no_list(const gurn_plain_tables *t, int32_t i) { gurn_plain_place_list(t, i, 1, 0, 1); }
 
 /* Those of a place before the taker, of the exact chain. */
 GURN_FN void gurn_plain_place_tables(const gurn_plain_tables *t, const gurn_step *step, int32_t i, int32_t n) {

@@ -918,8 +918,8 @@ int main(int argc, char **argv) {
         current_call = i;
         Random random(seed << 40 | i);
         /* Contexts on the CPU are first; calls to an emulated device, slow as they are, are few where there are others. */
-        const bool few = kEmulated && cpu_contexts > 0 && random.integer(0, 399) > 0;
-        const int which = random.integer(0, (few ? cpu_contexts : static_cast<int>(contexts.size())) - 1);
+        const bool on_cpu = kEmulated && cpu_contexts > 0 && random.integer(0, 99) > 0;
+        const int which = random.integer(0, (on_cpu ? cpu_contexts : static_cast<int>(contexts.size())) - 1);
         switch (random.integer(0, 9)) {
             case 0: one_plan(random, contexts[which]); break;
             case 1: one_draw(random, contexts[which], targets[which]); break;

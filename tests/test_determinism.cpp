@@ -144,7 +144,7 @@ TEST_P(Determinism, DrawsAreThoseOfThePortablePath) {
 }
 
 TEST_P(Determinism, OutputsAskedFor) {
-    for (const NamedProblem &named : problems(scaled(50, 2))) {
+    for (const NamedProblem &named : problems(scaled(50, 6))) {
         for (bool soft : {false, true}) {
             Problem p = named.problem;
             p.soft = soft;

@@ -301,7 +301,7 @@ TEST_P(OmegaZero, LargeUrns) {
                 p.urn.m = urn.m;
                 p.urn.chain = chain;
                 p.n = urn.n;
-                p.rows = scaled(urn.m[0] > 100000 ? 5 : 20, 1);
+                p.rows = scaled(urn.m[0] > 100000 ? 10 : 40, 1);
                 Random random(seed++);
                 p.log_omega = random.uniforms(urn.m.size(), -1, 1);
                 for (int c : urn.zero) p.log_omega[c] = kZero;
