@@ -16,7 +16,7 @@ namespace {
 constexpr size_t kReserved = size_t(1) << 40;  // addresses
 constexpr size_t kCapacity = size_t(4) << 30;  // memory that can be held at a time
 constexpr size_t kHuge = size_t(2) << 20;      // pages this large make it quick to open and close device memory
-constexpr size_t kAlign = 256, kSharedDefault = 48 << 10, kSharedMost = 227 << 10;
+constexpr size_t kPage = 4096, kAlign = 256, kSharedDefault = 48 << 10, kSharedMost = 227 << 10;
 constexpr int kMultiprocessors = 4;
 
 thread_local cudaError_t last_error = cudaSuccess;
@@ -59,8 +59,13 @@ cudaError_t release(void *p) {
     State &s = state();
     const auto block = s.live.find(static_cast<char *>(p));
     if (block == s.live.end()) return cudaErrorInvalidValue;
-    const size_t bytes = block->second, page = 4096, at = size_t(block->first - arena);  // arena is on a page boundary
-    const size_t first = (at + page - 1) / page * page, last = (at + bytes) / page * page;
+    const size_t bytes = block->second;
+    // What lies free around it goes back in whole pages, however small its parts were: every page kept is one to open and close.
+    const auto next = std::next(block);
+    const size_t from =
+        block == s.live.begin() ? 0 : size_t(std::prev(block)->first - arena) + std::prev(block)->second;
+    const size_t to = size_t((next == s.live.end() ? s.top : next->first) - arena);
+    const size_t first = (from + kPage - 1) / kPage * kPage, last = to / kPage * kPage;  // arena is on a page boundary
     if (first < last) madvise(arena + first, last - first, MADV_DONTNEED);
     if (checking) memset(device_bytes(p), outside, bytes);
     ASAN_POISON_MEMORY_REGION(p, bytes);
