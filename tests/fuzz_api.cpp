@@ -884,11 +884,7 @@ constexpr bool kEmulated = true; /* every lane of a GPU is run by itself */
 #else
 constexpr bool kEmulated = false;
 #endif
-#if defined(GURN_TEST_EMULATED) && !defined(GURN_TEST_ALL_TARGETS)
-const char *const kCalls = "1500";
-#else
-const char *const kCalls = "20000";
-#endif
+const char *const kCalls = "100000";
 
 }  // namespace
 

@@ -13,10 +13,6 @@ void PrintTo(const Target &target, std::ostream *os) {
 std::vector<Target> all_targets() {
     std::vector<Target> targets;
     for (gurn_dtype dtype : {GURN_FLOAT32, GURN_FLOAT64}) {
-#if defined(GURN_TEST_EMULATED)
-        targets.push_back({"emulated", GURN_DEVICE_CUDA, GURN_ISA_AUTO, dtype});
-#endif
-#if !defined(GURN_TEST_EMULATED) || defined(GURN_TEST_ALL_TARGETS)
         targets.push_back({"portable", GURN_DEVICE_CPU, GURN_ISA_PORTABLE, dtype});
 #if defined(__x86_64__)
         targets.push_back({"avx2", GURN_DEVICE_CPU, GURN_ISA_AVX2, dtype});
@@ -24,9 +20,10 @@ std::vector<Target> all_targets() {
 #elif defined(__aarch64__)
         targets.push_back({"neon", GURN_DEVICE_CPU, GURN_ISA_NEON, dtype});
 #endif
-#if defined(GURN_TEST_CUDA) && !defined(GURN_TEST_EMULATED)
+#if defined(GURN_TEST_EMULATED)
+        targets.push_back({"emulated", GURN_DEVICE_CUDA, GURN_ISA_AUTO, dtype});
+#elif defined(GURN_TEST_CUDA)
         targets.push_back({"cuda", GURN_DEVICE_CUDA, GURN_ISA_AUTO, dtype});
-#endif
 #endif
     }
     return targets;

@@ -35,10 +35,7 @@ struct Target {
 };
 void PrintTo(const Target &target, std::ostream *os);
 
-/*
- * Those of this build: CPU instruction sets of the architecture, and the CUDA device; or the emulated device alone, unless built with
- * GURN_TEST_ALL_TARGETS. Each in both dtypes.
- */
+/* Those of this build: CPU instruction sets of the architecture, and the CUDA device or the emulated one. Each in both dtypes. */
 std::vector<Target> all_targets();
 std::string target_name(const testing::TestParamInfo<Target> &info);
 #define ON_ALL_TARGETS(Suite) \
