@@ -880,11 +880,12 @@ void one_plan(Random &r, gurn_context *context) {
 }
 
 #ifdef GURN_TEST_EMULATED
-constexpr bool kEmulated = true; /* every lane of a GPU is run by itself */
+constexpr bool kEmulated = true; /* every lane of a GPU is run by itself: only one call in 200 is to that device */
+const char *const kCalls = "300000";
 #else
 constexpr bool kEmulated = false;
+const char *const kCalls = "20000";
 #endif
-const char *const kCalls = "100000";
 
 }  // namespace
 
@@ -897,25 +898,27 @@ int main(int argc, char **argv) {
     std::vector<gurn_context *> contexts;
     std::vector<Target> targets;
     std::vector<Target> all = all_targets();
-    std::stable_partition(all.begin(), all.end(), [](const Target &t) { return t.device == GURN_DEVICE_CPU; });
-    int cpu_contexts = 0;
+    const auto on_cpu = [](const Target &target) { return target.device == GURN_DEVICE_CPU; };
+    std::stable_partition(all.begin(), all.end(), on_cpu);
     for (const Target &target : all) {
         gurn_status status;
         Context context =
             make_context(target, target.isa == GURN_ISA_PORTABLE && target.dtype == GURN_FLOAT64 ? 2 : 1, &status);
         if (status == GURN_UNSUPPORTED || status == GURN_NO_DEVICE) continue;
         if (!context) return fprintf(stderr, "no context: %s\n", gurn_status_string(status)), 1;
-        cpu_contexts += target.device == GURN_DEVICE_CPU;
         contexts.push_back(context.get());
         owners.push_back(std::move(context));
         targets.push_back(target);
     }
+    const int count = static_cast<int>(targets.size());
+    const int cpu = static_cast<int>(std::count_if(targets.begin(), targets.end(), on_cpu)); /* they are first */
+    if (kEmulated && cpu == count) return fprintf(stderr, "no emulated device\n"), 1;
     for (uint64_t i = first; i < first + calls; i++) {
         current_call = i;
         Random random(seed << 40 | i);
-        /* Contexts on the CPU are first; calls to an emulated device, slow as they are, are few where there are others. */
-        const bool on_cpu = kEmulated && cpu_contexts > 0 && random.integer(0, 99) > 0;
-        const int which = random.integer(0, (on_cpu ? cpu_contexts : static_cast<int>(contexts.size())) - 1);
+        const int which = !kEmulated               ? random.integer(0, count - 1)
+                          : random.integer(0, 199) ? random.integer(0, cpu - 1)
+                                                   : random.integer(cpu, count - 1);
         switch (random.integer(0, 9)) {
             case 0: one_plan(random, contexts[which]); break;
             case 1: one_draw(random, contexts[which], targets[which]); break;
