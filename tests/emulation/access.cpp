@@ -75,6 +75,8 @@ void check_shared(SharedBlock &block, size_t at, Access how) {
 
 void check_device(const void *p, size_t bytes, Access how) {
     unsigned char *state = device_bytes(p);
+    if (device_of(p) != running_launch->device)
+        wrong("%s %zu bytes at %p, memory of another device", verb(how), bytes, p);
     for (size_t i = 0; i < bytes; i++) {
         if (state[i] == outside) wrong("%s %zu bytes at %p, outside any device allocation", verb(how), bytes, p);
         if (how != Access::write && state[i] == unwritten)

@@ -85,6 +85,14 @@ std::string take_report();
 std::string leaks();
 // The n-th device or pinned allocation from now fails, n = 1, 2, ..; 0: none (environment: GURN_EMU_FAIL_MALLOC).
 void fail_malloc(int n);
+// How many devices there are: 1 (the default; environment: GURN_EMU_DEVICES) or 2. Each has its own memory.
+void set_devices(int n);
+// Whether a device's primary context has come to life. The next makes it as if it never had; nothing of it may be in use.
+bool has_primary_context(int device);
+void forget_primary_context(int device);
+// Kernels that were loaded because they were launched, since the last call, as their launches stand in the source. What
+// cudaFuncGetAttributes has loaded before is not among them.
+std::string loaded_by_launch();
 
 template <class T>
 struct same_as {
@@ -251,6 +259,16 @@ struct cudaLaunchConfig_t {
     unsigned numAttrs;
 };
 
+enum cudaDriverEntryPointQueryResult {
+    cudaDriverEntryPointSuccess = 0,
+    cudaDriverEntryPointSymbolNotFound = 1
+};
+constexpr unsigned long long cudaEnableDefault = 0;
+// Of the functions of cuda.h in this folder.
+cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **function, unsigned version,
+                                             unsigned long long flags,
+                                             cudaDriverEntryPointQueryResult *status = nullptr);
+
 cudaError_t cudaGetLastError();
 cudaError_t cudaPeekAtLastError();
 const char *cudaGetErrorName(cudaError_t error);
@@ -317,6 +335,7 @@ namespace emu {
 
 struct Launch {
     const char *text;  // the launch's source text, from which a report takes the kernel's name
+    int device;
     const void *kernel;
     dim3 grid, block;
     size_t shared_bytes;
@@ -341,6 +360,7 @@ cudaError_t launch(const char *text, const cudaLaunchConfig_t *config, void (*ke
     };
     auto call = std::make_shared<const Call>(Call{kernel, {std::forward<Arguments>(arguments)...}});
     Launch what{text,
+                0,
                 reinterpret_cast<const void *>(kernel),
                 config->gridDim,
                 config->blockDim,

@@ -21,6 +21,11 @@
 
 namespace emu {
 
+// The emulated device (runtime.cpp, contexts.cpp).
+constexpr size_t kCapacity = size_t(4) << 30;  // memory that can be held at a time, of all devices
+constexpr size_t kSharedDefault = 48 << 10, kSharedMost = 227 << 10;
+constexpr int kMultiprocessors = 4;
+
 constexpr int kPoison = 0xFF;  // fills fresh memory: NaN, -1, the largest unsigned
 
 // ---- device.cpp
@@ -67,7 +72,8 @@ void access(const void *p, size_t bytes, Access how, const void *caller);  // ca
 char *reserve(size_t bytes, int protection);  // addresses, which take memory only when used
 void report(const std::string &text);
 bool reported();
-bool in_device_memory(const void *p);            // allocated or not
+bool in_device_memory(const void *p);            // allocated or not, of any device
+int device_of(const void *p);                    // whose memory it is
 bool is_allocated(const void *p, size_t bytes);  // inside one live allocation; so is its end, for 0 bytes
 bool is_pinned(const void *p);                   // host memory that the device may touch
 // What is known of a byte of device memory, when accesses are checked.

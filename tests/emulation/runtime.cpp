@@ -1,8 +1,9 @@
 /*
- * The runtime, but for streams: errors, the device, its memory, launches.
+ * The runtime, but for contexts and streams: errors, device memory, launches.
  *
- * Device memory is one reserved range of addresses, inaccessible while host code runs: a host access faults. Addresses
- * are never used twice, so a stale pointer never becomes valid again. One lock covers everything, kernels too.
+ * Device memory is one reserved range of addresses, an equal part of it each device's, inaccessible while host code runs: a host
+ * access faults. Addresses are never used twice, so a stale pointer never becomes valid again. One lock covers everything,
+ * kernels too.
  */
 #include "runtime.h"
 
@@ -10,22 +11,27 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+
 namespace emu {
 namespace {
 
-constexpr size_t kReserved = size_t(1) << 40;  // addresses
-constexpr size_t kCapacity = size_t(4) << 30;  // memory that can be held at a time
-constexpr size_t kHuge = size_t(2) << 20;      // pages this large make it quick to open and close device memory
-constexpr size_t kPage = 4096, kAlign = 256, kSharedDefault = 48 << 10, kSharedMost = 227 << 10;
-constexpr int kMultiprocessors = 4;
+constexpr size_t kReserved = size_t(1) << 40;       // addresses
+constexpr size_t kOfDevice = kReserved / kDevices;  // those of one device
+constexpr size_t kHuge = size_t(2) << 20;           // pages this large make it quick to open and close device memory
+constexpr size_t kPage = 4096, kAlign = 256;
 
 thread_local cudaError_t last_error = cudaSuccess;
 char *arena;                 // the device's addresses; not in State, because every checked access asks
 unsigned char *arena_bytes;  // a Byte of each
 
+char *memory_of(int device) { return arena + size_t(device) * kOfDevice; }
+
 void protect(int how) {
-    const size_t used = (size_t(state().top - arena) + kHuge - 1) / kHuge * kHuge;
-    if (used && mprotect(arena, used, how) != 0) abort();
+    for (int device = 0; device < kDevices; device++) {
+        const size_t used = (size_t(state().top[device] - memory_of(device)) + kHuge - 1) / kHuge * kHuge;
+        if (used && mprotect(memory_of(device), used, how) != 0) abort();
+    }
 }
 
 bool out_of_memory() {
@@ -40,10 +46,11 @@ cudaError_t allocate(void **p, size_t bytes) {
     if (bytes == 0) return cudaSuccess;
     if (out_of_memory() || bytes > kCapacity - s.held) return cudaErrorMemoryAllocation;
     // At least kAlign bytes of nobody's behind each allocation; it is poisoned.
-    char *data = s.top;
+    const int device = current_context().device;
+    char *&top = s.top[device], *const data = top;
     const size_t span = (bytes + 2 * kAlign - 1) / kAlign * kAlign;
-    if (size_t(data - arena) + span > kReserved) return cudaErrorMemoryAllocation;
-    s.top += span;
+    if (size_t(data - memory_of(device)) + span > kOfDevice) return cudaErrorMemoryAllocation;
+    top += span;
     s.live[data] = bytes;
     s.held += bytes;
     const Open open;
@@ -62,9 +69,11 @@ cudaError_t release(void *p) {
     const size_t bytes = block->second;
     // What lies free around it goes back in whole pages, however small its parts were: every page kept is one to open and close.
     const auto next = std::next(block);
-    const size_t from =
-        block == s.live.begin() ? 0 : size_t(std::prev(block)->first - arena) + std::prev(block)->second;
-    const size_t to = size_t((next == s.live.end() ? s.top : next->first) - arena);
+    const int device = device_of(p);
+    const char *begin = memory_of(device), *end = s.top[device];
+    if (block != s.live.begin()) begin = std::max(begin, std::prev(block)->first + std::prev(block)->second);
+    if (next != s.live.end()) end = std::min(end, next->first);
+    const size_t from = size_t(begin - arena), to = size_t(end - arena);
     const size_t first = (from + kPage - 1) / kPage * kPage, last = to / kPage * kPage;  // arena is on a page boundary
     if (first < last) madvise(arena + first, last - first, MADV_DONTNEED);
     if (checking) memset(device_bytes(p), outside, bytes);
@@ -121,9 +130,12 @@ bool holds(const std::map<const char *, size_t> &blocks, const void *p, size_t b
 void execute(const Launch &launch) {
     for (size_t i = 0; i < launch.pointers.size(); i++) {
         const void *p = launch.pointers[i];
-        if (!p || is_allocated(p, 0) || is_pinned(p)) continue;
+        const bool here = in_device_memory(p) && device_of(p) == launch.device;
+        if (!p || (here && is_allocated(p, 0)) || is_pinned(p)) continue;
         return report(std::string("launch of ") + launch.text + ": pointer argument " + std::to_string(i + 1) + " is " +
-                      (in_device_memory(p) ? "not to a live device allocation" : "to host memory"));
+                      (here                  ? "not to a live device allocation"
+                       : in_device_memory(p) ? "to memory of another device"
+                                             : "to host memory"));
     }
     run(launch);
 }
@@ -138,12 +150,14 @@ char *reserve(size_t size, int protection) {
 }
 
 State::State() {
-    legacy = new CUstream_st(next_id++, true);
-    by_id[legacy->id] = legacy;
     const char *n = getenv("GURN_EMU_FAIL_MALLOC");
     fail_malloc = n ? atoi(n) : 0;
+    n = getenv("GURN_EMU_DEVICES");
+    devices = n && atoi(n) == kDevices ? kDevices : 1;
+    for (int device = 0; device < kDevices; device++) primary[device].device = device;
     arena = reserve(kReserved + kHuge, PROT_NONE);
-    top = arena += kHuge - reinterpret_cast<uintptr_t>(arena) % kHuge;
+    arena += kHuge - reinterpret_cast<uintptr_t>(arena) % kHuge;
+    for (int device = 0; device < kDevices; device++) top[device] = memory_of(device);
     madvise(arena, kReserved, MADV_HUGEPAGE);
     if (checking) arena_bytes = reinterpret_cast<unsigned char *>(reserve(kReserved, PROT_READ | PROT_WRITE));
 }
@@ -166,7 +180,7 @@ State &state() {
 
 cudaError_t done(cudaError_t error) {
     if (state().sticky) error = cudaErrorLaunchFailure;
-    if (error != cudaSuccess && error != cudaErrorNotReady) last_error = error;
+    if (error != cudaSuccess) last_error = error;
     return error;
 }
 
@@ -200,6 +214,11 @@ std::string take_report() {
 
 void fail_malloc(int n) { state().fail_malloc = n; }
 
+std::string loaded_by_launch() {
+    const std::lock_guard<std::recursive_mutex> lock(state().mutex);
+    return std::exchange(state().loaded_by_launch, std::string());
+}
+
 std::string leaks() {
     const State &s = state();
     std::string text;
@@ -208,6 +227,7 @@ std::string leaks() {
     };
     list(s.live.size() - s.freeing.size(), "device allocations");
     list(s.pinned.size(), "pinned allocations");
+    list(s.contexts.size(), "contexts");
     list(s.streams.size(), "streams");
     list(s.events.size(), "events");
     list(s.graphs.size(), "graphs");
@@ -216,6 +236,7 @@ std::string leaks() {
 }
 
 bool in_device_memory(const void *p) { return arena && size_t(static_cast<const char *>(p) - arena) < kReserved; }
+int device_of(const void *p) { return int(size_t(static_cast<const char *>(p) - arena) / kOfDevice); }
 bool is_allocated(const void *p, size_t bytes) { return holds(state().live, p, bytes); }
 bool is_pinned(const void *p) { return holds(state().pinned, p, 0); }
 unsigned char *device_bytes(const void *p) { return arena_bytes + (static_cast<const char *>(p) - arena); }
@@ -231,6 +252,13 @@ cudaError_t launch(const cudaLaunchConfig_t &config, Launch what) {
     if (what.shared_bytes > (limit == s.shared_limit.end() ? kSharedDefault : size_t(limit->second)))
         return done(cudaErrorInvalidValue);
     if (config.numAttrs) return done(cudaErrorNotSupported);
+    const CUstream_st *stream = find(config.stream);
+    if (!stream || stream->context != &context) return done(cudaErrorInvalidResourceHandle);
+    what.device = context.device;
+    if (s.loaded.insert({what.kernel, what.device}).second) {  // loading may allocate and wait
+        s.loaded_by_launch += std::string(s.loaded_by_launch.empty() ? "" : "; ") + what.text;
+        if (refused_by_capture(nullptr)) return done(cudaErrorStreamCaptureUnsupported);
+    }
     return done(add(config.stream, [what = std::move(what)] { execute(what); }));
 }
 
@@ -244,6 +272,7 @@ cudaError_t function_attribute(const void *kernel, cudaFuncAttribute attribute, 
 
 cudaError_t function_attributes(const void *kernel, cudaFuncAttributes *attributes) {
     EMU_ENTER;
+    s.loaded.insert({kernel, context.device});
     const auto limit = s.shared_limit.find(kernel);
     *attributes = {0, 0, 0, 1024, 32, limit == s.shared_limit.end() ? int(kSharedDefault) : limit->second};
     return done(cudaSuccess);
@@ -259,7 +288,7 @@ int blocks_per_multiprocessor(int block_size, size_t shared_bytes) {
 
 using namespace emu;
 
-// ---- Errors and the device
+// ---- Errors
 
 cudaError_t cudaPeekAtLastError() { return state().sticky ? cudaErrorLaunchFailure : last_error; }
 cudaError_t cudaGetLastError() {
@@ -277,48 +306,7 @@ const char *cudaGetErrorName(cudaError_t error) {
     return "unrecognized error code";
 }
 const char *cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
-cudaError_t cudaDriverGetVersion(int *version) { return *version = no_device() ? 0 : CUDART_VERSION, cudaSuccess; }
-cudaError_t cudaRuntimeGetVersion(int *version) { return *version = CUDART_VERSION, cudaSuccess; }
-cudaError_t cudaGetDeviceCount(int *count) {
-    *count = 0;
-    EMU_ENTER;
-    *count = 1;
-    return done(cudaSuccess);
-}
-cudaError_t cudaGetDevice(int *device) {
-    EMU_ENTER;
-    *device = 0;
-    return done(cudaSuccess);
-}
-cudaError_t cudaSetDevice(int device) {
-    EMU_ENTER;
-    return done(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
-}
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device) {
-    EMU_ENTER;
-    if (device != 0) return done(cudaErrorInvalidDevice);
-    *properties = {"emulated", kCapacity, kSharedDefault, kSharedMost, kSharedMost + 1024, 9, 0, kMultiprocessors, 1024,
-                   2048,       32,        65536,          32 << 20};
-    return done(cudaSuccess);
-}
-cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device) {
-    EMU_ENTER;
-    cudaDeviceProp p;
-    if (const cudaError_t error = cudaGetDeviceProperties(&p, device)) return error;
-    switch (attribute) {
-        case cudaDevAttrMaxThreadsPerBlock: return *value = p.maxThreadsPerBlock, cudaSuccess;
-        case cudaDevAttrMaxSharedMemoryPerBlock: return *value = int(p.sharedMemPerBlock), cudaSuccess;
-        case cudaDevAttrWarpSize: return *value = p.warpSize, cudaSuccess;
-        case cudaDevAttrMultiProcessorCount: return *value = p.multiProcessorCount, cudaSuccess;
-        case cudaDevAttrMaxThreadsPerMultiProcessor: return *value = p.maxThreadsPerMultiProcessor, cudaSuccess;
-        case cudaDevAttrComputeCapabilityMajor: return *value = p.major, cudaSuccess;
-        case cudaDevAttrComputeCapabilityMinor: return *value = p.minor, cudaSuccess;
-        case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-            return *value = int(p.sharedMemPerMultiprocessor), cudaSuccess;
-        case cudaDevAttrMaxSharedMemoryPerBlockOptin: return *value = int(p.sharedMemPerBlockOptin), cudaSuccess;
-    }
-    return done(cudaErrorInvalidValue);
-}
+
 // ---- Memory
 
 cudaError_t cudaMalloc(void **p, size_t bytes) {
@@ -339,7 +327,7 @@ cudaError_t cudaFree(void *p) {
     EMU_ENTER;
     if (!p) return done(cudaSuccess);
     if (refused_by_capture(nullptr)) return done(cudaErrorStreamCaptureUnsupported);
-    drain_all();  // as CUDA does
+    drain_all();  // as CUDA does, of this device; here of all
     return done(release(p));
 }
 cudaError_t cudaFreeAsync(void *p, cudaStream_t stream) {
@@ -378,11 +366,14 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     auto staged = std::make_shared<const std::vector<char>>(first, first + bytes);
     return done(add(stream, [=] { copy(to, staged->data(), bytes); }));
 }
+// What the host has seen when it returns is all that CUDA promises: memory of the device is written later, by the default stream,
+// where it is copied from the device's own or from pageable memory.
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind) {
     EMU_ENTER;
     if (refused_by_capture(nullptr)) return done(cudaErrorStreamCaptureUnsupported);
+    if (!in_device_memory(from)) drain(context.legacy->id, context.legacy->queued);
     const cudaError_t error = cudaMemcpyAsync(to, from, bytes, kind, nullptr);
-    drain(s.legacy->id, s.legacy->queued);
+    if (!in_device_memory(to) || is_pinned(from)) drain(context.legacy->id, context.legacy->queued);
     return done(error);
 }
 cudaError_t cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t stream) {
@@ -397,7 +388,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *attributes, const vo
     EMU_ENTER;
     void *const q = const_cast<void *>(p);
     if (is_allocated(p, 0))
-        *attributes = {cudaMemoryTypeDevice, 0, q, nullptr};
+        *attributes = {cudaMemoryTypeDevice, device_of(p), q, nullptr};
     else if (is_pinned(p))
         *attributes = {cudaMemoryTypeHost, 0, q, q};
     else

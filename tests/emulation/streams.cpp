@@ -25,7 +25,7 @@ bool is_done(const CUevent_st &event) {
 
 CUstream_st *find(cudaStream_t stream) {
     State &s = state();
-    if (!stream || stream == cudaStreamLegacy || stream == cudaStreamPerThread) return s.legacy;
+    if (!stream || stream == cudaStreamLegacy || stream == cudaStreamPerThread) return current_context().legacy;
     return s.streams.count(stream) ? stream : nullptr;
 }
 
@@ -44,8 +44,16 @@ void drain(uint64_t id, uint64_t position) {
     }
 }
 
-void drain_all() {
-    for (const auto &[id, stream] : std::map<uint64_t, cudaStream_t>(state().by_id)) drain(id, stream->queued);
+void drain_all(const CUctx_st *context) {
+    for (const auto &[id, stream] : std::map<uint64_t, cudaStream_t>(state().by_id)) {
+        if (!context || stream->context == context) drain(id, stream->queued);
+    }
+}
+
+void make_default_stream(CUctx_st *context) {
+    State &s = state();
+    context->legacy = new CUstream_st(s.next_id++, context, true);
+    s.by_id[context->legacy->id] = context->legacy;
 }
 
 bool refused_by_capture(const CUstream_st *used) {
@@ -69,13 +77,13 @@ cudaError_t add(cudaStream_t handle, Work work) {
         stream->capture->nodes.push_back(std::move(work));
         return cudaSuccess;
     }
-    if (stream == s.legacy) {
+    if (stream == stream->context->legacy) {
         if (refused_by_capture(nullptr)) return cudaErrorStreamCaptureImplicit;
         for (cudaStream_t other : s.streams) {
-            if (other->blocking) push_wait(*stream, *other);
+            if (other->blocking && other->context == stream->context) push_wait(*stream, *other);
         }
     } else if (stream->blocking) {
-        push_wait(*stream, *s.legacy);
+        push_wait(*stream, *stream->context->legacy);
     }
     push(*stream, std::move(work));
     return cudaSuccess;
@@ -88,7 +96,7 @@ using namespace emu;
 cudaError_t cudaDeviceSynchronize() {
     EMU_ENTER;
     if (refused_by_capture(nullptr)) return done(cudaErrorStreamCaptureUnsupported);
-    drain_all();
+    drain_all(&context);
     return done(cudaSuccess);
 }
 
@@ -97,7 +105,7 @@ cudaError_t cudaDeviceSynchronize() {
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
     EMU_ENTER;
     if (!stream) return done(cudaErrorInvalidValue);
-    *stream = new CUstream_st(s.next_id++, !(flags & cudaStreamNonBlocking));
+    *stream = new CUstream_st(s.next_id++, &context, !(flags & cudaStreamNonBlocking));
     s.streams.insert(*stream);
     s.by_id[(*stream)->id] = *stream;
     return done(cudaSuccess);
@@ -198,7 +206,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mo
     EMU_ENTER;
     CUstream_st *stream = find(handle);
     if (!stream) return done(cudaErrorInvalidResourceHandle);
-    if (stream == s.legacy) return done(cudaErrorStreamCaptureUnsupported);
+    if (stream == context.legacy) return done(cudaErrorStreamCaptureUnsupported);
     if (stream->capture) return done(cudaErrorIllegalState);
     stream->capture = new CUgraph_st;
     stream->capture_origin = true;
