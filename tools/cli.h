@@ -205,8 +205,7 @@ enum {
     CHAIN_HELP(DEFAULT_CHAIN_NAME)                                                             \
     "  --dtype TYPE        arithmetic: float32 (default) or float64 (default for classes\n"  \
     "                      of more than 2^24 balls, whose counts float32 does not hold)\n"    \
-    "  --device DEVICE     auto (default: CUDA where there is a device, if it has the chain), cpu\n" \
-    "                      or cuda\n"                                                          \
+    "  --device DEVICE     auto (default: CUDA where there is a device), cpu or cuda\n"        \
     THREADS_HELP
 /* Of the commands about the law itself, all in float64. */
 #define LAW_DEVICE_HELP                                                                        \
@@ -255,8 +254,6 @@ struct session {
     size_t real_size; /* 4 or 8 */
 };
 
-/* The device that --device means: auto is the CPU for the exact chain, by which CUDA does not draw yet. */
-gurn_device device_of(const struct urn *urn);
 gurn_context *open_context(gurn_device device, int32_t threads);
 void session_open(struct session *session, const struct urn *urn, int32_t n_max);
 void session_close(struct session *session);

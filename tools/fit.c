@@ -26,7 +26,7 @@ static const char HELP_OPTIONS[] =
     "                      By default from equal ones (sgd) or from the share of each class that\n"
     "                      was drawn (mle)\n"
     "  --device DEVICE     auto, cpu or cuda; auto is the CPU for mle, and for sgd CUDA where\n"
-    "                      there is a device, if it has the chain\n" THREADS_HELP
+    "                      there is a device\n" THREADS_HELP
     "                      (1 when steps are small)\n"
     "  --log FILE          the curve as CSV. mle: group, iteration, log-likelihood, distance from\n"
     "                      the maximum in standard errors, step, log omega; sgd: epoch,\n"

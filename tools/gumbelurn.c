@@ -41,7 +41,7 @@ static int run_info(int argc, char **argv) {
     static const char *const help[] = {INFO_HELP, NULL};
     struct urn urn = URN_INIT;
     next_option(argc, argv, options, &urn, help);
-    gurn_context *context = open_context(device_of(&urn), urn.threads); /* fails here for a device that is not there */
+    gurn_context *context = open_context(urn.device, urn.threads); /* fails here for a device that is not there */
     gurn_context_info used = {.size = sizeof used};
     gurn_context_get_info(context, &used);
     gurn_context_destroy(context);

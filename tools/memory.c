@@ -10,10 +10,6 @@
 #include "cuda_memory.h"
 #endif
 
-gurn_device device_of(const struct urn *urn) {
-    return urn->device == GURN_DEVICE_AUTO && urn->chain == GURN_CHAIN_EXACT ? GURN_DEVICE_CPU : urn->device;
-}
-
 gurn_context *open_context(gurn_device device, int32_t threads) {
     gurn_context_options options = GURN_CONTEXT_OPTIONS_INIT;
 #ifndef GURN_TOOLS_CUDA
@@ -21,7 +17,8 @@ gurn_context *open_context(gurn_device device, int32_t threads) {
     device = GURN_DEVICE_CPU;
 #endif
 #ifdef GURN_EMULATED
-    if (device == GURN_DEVICE_AUTO) device = GURN_DEVICE_CPU; /* the emulation is for tests: who wants it says so */
+    /* The emulation is for tests: who wants it says so. */
+    if (device == GURN_DEVICE_AUTO && !getenv("GURN_EMULATED_AUTO")) device = GURN_DEVICE_CPU;
 #endif
     options.device = device;
     options.threads = threads;
@@ -42,7 +39,7 @@ gurn_context *open_context(gurn_device device, int32_t threads) {
 
 void session_open(struct session *session, const struct urn *urn, int32_t n_max) {
     memset(session, 0, sizeof *session);
-    session->context = open_context(device_of(urn), urn->threads);
+    session->context = open_context(urn->device, urn->threads);
     gurn_context_info info = {.size = sizeof info};
     check(session, gurn_context_get_info(session->context, &info), "gurn_context_get_info");
     session->cuda = info.device == GURN_DEVICE_CUDA;

@@ -384,6 +384,16 @@ class Cuda(Directory):
             self.assertLessEqual(abs(row[4] - other[4]), 1e-3)
 
 
+    def test_auto_is_the_gpu(self):
+        """Where there is one: then a plan needs memory of it. Only the emulation can be told to have none."""
+        if "emulated" not in output("info"):
+            self.skipTest("only the emulation can be told to have no memory")
+        no_memory = {"GURN_EMULATED_AUTO": "1", "GURN_EMU_FAIL_MALLOC": "1"}
+        for chain in ("exact", "merged"):
+            self.expect(1, "device memory", "sample", *ISSUE, "--chain", chain, "--device", "auto", environment=no_memory)
+        output("sample", *ISSUE, environment={"GURN_EMU_FAIL_MALLOC": "1"})  # in whose absence auto is the CPU, in emulation
+
+
 class CudaLaw(Directory):
     """The law itself on a GPU, or its emulation."""
 
