@@ -9,18 +9,22 @@
 /* GURN_SUCCESS for cudaSuccess; else the error's status, with "what: its text" as the context's message. */
 gurn_status gurn_cuda_status(gurn_context *context, cudaError_t error, const char *what);
 
-/* Makes a device current for as long as it lives. */
+/*
+ * Makes a device's primary context (gurn_context::primary) current in this thread for as long as it lives. Afterwards the thread has
+ * what it had: that context, another one, or none. cudaGetDevice and cudaSetDevice could not do that: they know devices only, and
+ * since CUDA 12 the latter brings the primary context of the device to life, to which nothing but its name may have been known.
+ */
 class gurn_device_scope {
 public:
-    explicit gurn_device_scope(int device);
+    explicit gurn_device_scope(struct CUctx_st *primary);
     ~gurn_device_scope();
     gurn_device_scope(const gurn_device_scope &) = delete;
     gurn_device_scope &operator=(const gurn_device_scope &) = delete;
     cudaError_t error() const { return error_; }
 
 private:
-    int before_ = -1; /* what to return to; -1: the device is current already */
-    cudaError_t error_;
+    bool pushed_ = false;
+    cudaError_t error_ = cudaSuccess;
 };
 
 /* The law itself (backend_cuda_law.cpp). */

@@ -18,7 +18,7 @@ size_t gurn_cuda_law_bytes(const gurn_context *context, const gurn_plan *plan, c
 
 gurn_status gurn_cuda_law_run(gurn_context *context, const gurn_plan *plan, const gurn_law_job *job) {
     gurn_law_job run = on_this_device(plan, job);
-    gurn_device_scope scope(context->info.device_index);
+    gurn_device_scope scope(context->primary);
     cudaError_t error = scope.error();
     if (error == cudaSuccess) error = gurn_cuda_law_launch(&run, context->stream);
     return gurn_cuda_status(context, error, "CUDA");

@@ -78,7 +78,8 @@ struct gurn_context {
     const gurn_backend *backend;
     gurn_context_info info;
     struct CUstream_st *stream;
-    const void *cpu_kernels; /* CPU: the functions of the chosen instruction set (kernels/cpu.h) */
+    struct CUctx_st *primary; /* CUDA: the device's primary context */
+    const void *cpu_kernels;  /* CPU: the functions of the chosen instruction set (kernels/cpu.h) */
     char message[256];
 };
 
@@ -97,8 +98,9 @@ struct gurn_plan {
     gurn_plan_view
         host; /* the tables in host memory, in host_storage; plan_upload may free them and set host_storage to NULL */
     void *host_storage;
-    gurn_plan_view view; /* what kernels read: device memory */
-    void *storage;       /* the back end's own memory, NULL if it has none; plan_free is called when it is set */
+    gurn_plan_view view;      /* what kernels read: device memory */
+    void *storage;            /* the back end's own memory, NULL if it has none; plan_free is called when it is set */
+    struct CUctx_st *primary; /* CUDA: as the context's */
 };
 
 /* Writes the message into the context (which may be NULL) and returns the status. */

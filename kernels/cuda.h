@@ -14,8 +14,18 @@
 
 extern "C" {
 
-/* Whether this device can run the kernels that were compiled: an error if not. */
-cudaError_t gurn_cuda_probe(void);
+/*
+ * Loads all kernels on the current device: an error if they were not compiled for one like it. Later calls load nothing. In parts,
+ * one a file.
+ */
+cudaError_t gurn_cuda_load(void); /* mvhg.cu: all of them */
+cudaError_t gurn_cuda_load_mvhg_backward(void);
+cudaError_t gurn_cuda_load_mvhg_exact(void);
+cudaError_t gurn_cuda_load_mvhg_general(void);
+cudaError_t gurn_cuda_load_mvhg_suffix(void);
+cudaError_t gurn_cuda_load_law(void);
+cudaError_t gurn_cuda_load_law_merged(void);
+cudaError_t gurn_cuda_load_plain(void);
 
 /*
  * Copies an order of the host's to the device, through the parameters of launches: so that nothing of the host's

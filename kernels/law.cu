@@ -526,6 +526,11 @@ static cudaError_t add_runs(const law_call &call, const double *sums, void *out,
     return cudaLaunchKernelEx(&config, law_add_runs, sums, call.runs, call.view.classes, call.job.dtype, out);
 }
 
+cudaError_t gurn_cuda_load_law(void) {
+    return gurn_load(law_log_prob, law_log_prob_backward, law_moments, law_moments_backward, law_kl, law_mode,
+                     law_add_runs);
+}
+
 cudaError_t gurn_cuda_law_launch(const gurn_law_job *job, cudaStream_t stream) {
     law_call call = {};
     lay_out(job, &call);

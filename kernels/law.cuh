@@ -27,6 +27,7 @@
 
 #include "cuda.h"
 #include "kl.h"
+#include "launch.cuh"
 #include "log_prob.h"
 #include "moments.h"
 #include "tilt.cuh"

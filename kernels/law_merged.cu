@@ -170,6 +170,8 @@ static __global__ void law_merged_backward(law_call call) {
     });
 }
 
+cudaError_t gurn_cuda_load_law_merged(void) { return gurn_load(law_merged_log_prob, law_merged_backward); }
+
 cudaError_t gurn_cuda_law_launch_merged(const void *of_call, cudaStream_t stream) {
     const law_call &call = *static_cast<const law_call *>(of_call);
     if (call.job.op == GURN_OP_LOG_PROB) return law_launch(call, law_merged_log_prob, stream);

@@ -121,9 +121,19 @@ __global__ void __launch_bounds__(256) mvhg_one_hots(gurn_plan_view view, int64_
  * ---
  */
 
-cudaError_t gurn_cuda_probe(void) {
-    cudaFuncAttributes attributes;
-    return cudaFuncGetAttributes(&attributes, mvhg_lambda);
+cudaError_t gurn_cuda_load(void) {
+    GURN_MUST(gurn_load(mvhg_lambda, mvhg_order, mvhg_one_hots<float>, mvhg_one_hots<double>));
+    GURN_MUST(
+        gurn_load(mvhg_race<4, false>, mvhg_race<8, false>, mvhg_race<GURN_WARP, false>, mvhg_race<GURN_WIDE, false>));
+    GURN_MUST(
+        gurn_load(mvhg_race<4, true>, mvhg_race<8, true>, mvhg_race<GURN_WARP, true>, mvhg_race<GURN_WIDE, true>));
+    GURN_MUST(gurn_cuda_load_mvhg_backward());
+    GURN_MUST(gurn_cuda_load_mvhg_exact());
+    GURN_MUST(gurn_cuda_load_mvhg_general());
+    GURN_MUST(gurn_cuda_load_mvhg_suffix());
+    GURN_MUST(gurn_cuda_load_law());
+    GURN_MUST(gurn_cuda_load_law_merged());
+    return gurn_cuda_load_plain();
 }
 
 /* The workspace: what both directions need, and what backward needs besides. */

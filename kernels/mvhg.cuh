@@ -6,6 +6,7 @@
 #define GURN_MVHG_CUH
 
 #include "cuda.h"
+#include "launch.cuh"
 #include "mvhg.h"
 #include "warp.cuh"
 
@@ -176,29 +177,6 @@ cudaError_t gurn_cuda_suffix_backward(const gurn_mvhg_job *job, const gurn_mvhg_
 
 /* mvhg_backward.cu: gradient[c] = sum of partial[block][c] over the blocks, in order. */
 cudaError_t gurn_cuda_add_blocks(const gurn_mvhg_work &work, int64_t blocks, cudaStream_t stream);
-
-static inline int64_t gurn_blocks_of(int64_t rows, int64_t per_block) {
-    return rows / per_block + (rows % per_block != 0);
-}
-
-/* A launch of as many blocks as there are `per_block` rows, or as many as a grid can have: kernels go on from there. */
-static inline cudaLaunchConfig_t gurn_launch_rows(int64_t rows, int64_t per_block, int threads, cudaStream_t stream) {
-    int64_t blocks = gurn_blocks_of(rows, per_block);
-    cudaLaunchConfig_t config = {};
-    config.gridDim = dim3((unsigned)(blocks < INT32_MAX ? blocks : INT32_MAX));
-    config.blockDim = dim3((unsigned)threads);
-    config.stream = stream;
-    return config;
-}
-
-/* Returns from the function with what went wrong, if something did. */
-#define GURN_MUST(call)                           \
-    do {                                          \
-        cudaError_t error_ = (call);              \
-        if (error_ != cudaSuccess) return error_; \
-        error_ = cudaGetLastError();              \
-        if (error_ != cudaSuccess) return error_; \
-    } while (0)
 
 /*
  * Threads a row: few where windows are short, because what a step takes besides its window is shared by the rows of a

@@ -69,6 +69,16 @@ __global__ void __launch_bounds__(GURN_WIDE)
  * ---
  */
 
+cudaError_t gurn_cuda_load_mvhg_backward(void) {
+    GURN_MUST(
+        gurn_load(mvhg_pull<4, false>, mvhg_pull<8, false>, mvhg_pull<GURN_WARP, false>, mvhg_pull<GURN_WIDE, false>));
+    GURN_MUST(
+        gurn_load(mvhg_pull<4, true>, mvhg_pull<8, true>, mvhg_pull<GURN_WARP, true>, mvhg_pull<GURN_WIDE, true>));
+    GURN_MUST(gurn_load(mvhg_spread<float, false>, mvhg_spread<float, true>, mvhg_spread<double, false>,
+                        mvhg_spread<double, true>));
+    return gurn_load(mvhg_add_blocks<float>, mvhg_add_blocks<double>);
+}
+
 template <int LANES>
 static cudaError_t launch_pull(const gurn_mvhg_work &w, cudaStream_t stream) {
     constexpr int threads = GURN_THREADS(LANES);

@@ -112,6 +112,10 @@ __global__ void __launch_bounds__(GURN_WARP, 8) mvhg_exact_backward(const __grid
 
 /* --------------------------------------------------------------------------------------------------- launchers --- */
 
+cudaError_t gurn_cuda_load_mvhg_exact(void) {
+    return gurn_load(mvhg_exact_tables, mvhg_exact_forward, mvhg_exact_backward);
+}
+
 static gurn_exact_work exact_work(const gurn_mvhg_job *job, bool backward) {
     gurn_exact_work e = {};
     bool shared = job->in.log_omega_stride == 0 && !job->in.n_rows;

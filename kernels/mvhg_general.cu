@@ -40,6 +40,8 @@ __global__ void __launch_bounds__(GURN_BLOCK, 2)
 
 /* ---------------------------------------------------------------------------------------------------- launchers --- */
 
+cudaError_t gurn_cuda_load_mvhg_general(void) { return gurn_load(mvhg_general_forward, mvhg_general_backward); }
+
 static cudaLaunchConfig_t launch_of(const gurn_mvhg_work &work, bool own_urns, cudaStream_t stream) {
     return gurn_launch_rows(work.rows, own_urns && work.lambda_rows > 1 ? LOOK * WARPS : WARPS, GURN_BLOCK, stream);
 }

@@ -230,6 +230,17 @@ size_t gurn_cuda_suffix_rooms(const gurn_mvhg_job *job, bool backward) {
     return e.shared_bytes + (size_t)e.warps * e.own_bytes;
 }
 
+cudaError_t gurn_cuda_load_mvhg_suffix(void) {
+    GURN_MUST(gurn_load(mvhg_suffix_tables, mvhg_suffix_gather, mvhg_suffix_sweep));
+    GURN_MUST(gurn_load(mvhg_suffix_race<4, false>, mvhg_suffix_race<8, false>, mvhg_suffix_race<GURN_WARP, false>,
+                        mvhg_suffix_race<GURN_WIDE, false>));
+    GURN_MUST(gurn_load(mvhg_suffix_race<4, true>, mvhg_suffix_race<8, true>, mvhg_suffix_race<GURN_WARP, true>,
+                        mvhg_suffix_race<GURN_WIDE, true>));
+    GURN_MUST(gurn_load(mvhg_suffix_race_rows<false>, mvhg_suffix_race_rows<true>));
+    return gurn_load(mvhg_suffix_pull<false, false>, mvhg_suffix_pull<false, true>, mvhg_suffix_pull<true, false>,
+                     mvhg_suffix_pull<true, true>);
+}
+
 static cudaError_t launch_tables(const gurn_suffix_work &e, cudaStream_t stream) {
     cudaLaunchConfig_t config = gurn_launch_rows(1, 1, GURN_WIDE, stream);
     if (e.shared_bytes) GURN_MUST(cudaLaunchKernelEx(&config, mvhg_suffix_tables, e));

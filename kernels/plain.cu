@@ -321,6 +321,10 @@ static size_t lay_out(const gurn_plain_job *job, plain_work *w) {
     return at + (size_t)(w->set_count * w->set_bytes);
 }
 
+cudaError_t gurn_cuda_load_plain(void) {
+    return gurn_load(plain_univariate, plain_recurrence, plain_build, plain_fill, plain_shared, plain_rows);
+}
+
 size_t gurn_cuda_plain_workspace(const gurn_plain_job *job) {
     gurn_plain_job sized = *job;
     plain_work w = {};

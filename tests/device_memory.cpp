@@ -46,6 +46,7 @@ void device_upload(gurn_device device, void *to, const void *from, size_t bytes)
     }
 #ifdef GURN_TEST_CUDA
     check(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice));
+    check(cudaStreamSynchronize(nullptr)); /* it may not be over yet, and not every stream waits for the default one */
 #endif
 }
 
@@ -69,12 +70,27 @@ void device_synchronize(gurn_device device) {
 
 /* ------------------------------------------------------------------------------------------------------- DeviceBytes --- */
 
-DeviceBytes::DeviceBytes(gurn_device device, size_t bytes, size_t skew) : device_(device), bytes_(bytes), skew_(skew) {
+static bool sees_unwritten(gurn_device device) {
+#ifdef GURN_TEST_EMULATED
+    return device == GURN_DEVICE_CUDA;
+#else
+    const char *unfilled = getenv("GURN_TEST_UNFILLED");
+    return device == GURN_DEVICE_CUDA && unfilled && *unfilled;
+#endif
+}
+
+DeviceBytes::DeviceBytes(gurn_device device, size_t bytes, size_t skew)
+    : device_(device), bytes_(bytes), skew_(skew), filled_(!sees_unwritten(device)) {
     const size_t whole = kGuard + skew + bytes + kGuard;
     base_ = static_cast<uint8_t *>(device_allocate(device, whole));
     start_ = base_ + kGuard + skew;
     const std::vector<uint8_t> poison(whole, kPoison);
-    device_upload(device, base_, poison.data(), whole);
+    if (filled_) {
+        device_upload(device, base_, poison.data(), whole);
+    } else {
+        device_upload(device, base_, poison.data(), kGuard + skew);
+        device_upload(device, start_ + bytes, poison.data(), kGuard);
+    }
 }
 
 DeviceBytes::~DeviceBytes() { device_free(device_, base_); }
@@ -85,15 +101,23 @@ std::vector<uint8_t> DeviceBytes::download() const {
     return out;
 }
 
-static bool all_poison(const uint8_t *at, size_t bytes) {
+static bool all_are(uint8_t value, const uint8_t *at, size_t bytes) {
     for (size_t i = 0; i < bytes; i++)
-        if (at[i] != DeviceBytes::kPoison) return false;
+        if (at[i] != value) return false;
     return true;
 }
 
 bool DeviceBytes::untouched() const {
+    uint8_t fresh = kPoison;
+    if (!filled_) {
+#ifdef GURN_TEST_EMULATED
+        fresh = 0xFF; /* what the emulation fills memory with */
+#else
+        return true; /* it held anything */
+#endif
+    }
     const std::vector<uint8_t> copy = download();
-    return all_poison(copy.data(), copy.size());
+    return all_are(fresh, copy.data(), copy.size());
 }
 
 bool DeviceBytes::guards_intact() const {
@@ -101,7 +125,7 @@ bool DeviceBytes::guards_intact() const {
     std::vector<uint8_t> copy(before + kGuard);
     device_download(device_, copy.data(), base_, before);
     device_download(device_, copy.data() + before, start_ + bytes_, kGuard);
-    return all_poison(copy.data(), copy.size());
+    return all_are(kPoison, copy.data(), copy.size());
 }
 
 /* --------------------------------------------------------------------------------------------------------- RealArray --- */

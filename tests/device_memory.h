@@ -20,6 +20,9 @@ void device_synchronize(gurn_device device);
 /*
  * Bytes in device memory, at first all poison, between two guard zones that are poison for ever. Under AddressSanitizer there
  * are no zones, so that it sees reads beyond the end too. `skew` moves the start away from its 256-byte alignment.
+ *
+ * Where something sees reads of what nobody has written, the bytes are left as they come: in emulation, and on a GPU where
+ * GURN_TEST_UNFILLED is set in the environment, for compute-sanitizer --tool initcheck.
  */
 class DeviceBytes {
 public:
@@ -40,12 +43,13 @@ public:
     size_t size() const { return bytes_; }
     void upload(const void *from, size_t bytes) { device_upload(device_, start_, from, bytes); }
     std::vector<uint8_t> download() const;
-    bool untouched() const;     /* every byte is still poison */
+    bool untouched() const; /* every byte is as it was; always so where GURN_TEST_UNFILLED leaves nothing to tell by */
     bool guards_intact() const; /* nothing was written around it */
 
 private:
     gurn_device device_;
     size_t bytes_, skew_;
+    bool filled_;
     uint8_t *base_, *start_;
 };
 

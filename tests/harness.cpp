@@ -2,7 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+
+#ifdef GURN_TEST_EMULATED
+#include <cuda_runtime.h>
+#endif
 
 namespace gurn_test {
 
@@ -215,8 +221,25 @@ void OnTarget::SetUp() {
 
 bool OnTarget::emulated() const { return strcmp(GetParam().name, "emulated") == 0; }
 
+void OnTarget::TearDown() {
+#ifdef GURN_TEST_EMULATED
+    EXPECT_EQ(emu::loaded_by_launch(), "") << "gurn_context_create should have loaded it (kernels/launch.cuh)";
+#endif
+}
+
+double test_scale() {
+    const char *text = getenv("GURN_TEST_SCALE");
+    if (!text) return 1;
+    char *end;
+    const double scale = strtod(text, &end);
+    if (end != text && !*end && scale > 0 && scale <= 1e6) return scale;
+    fprintf(stderr, "GURN_TEST_SCALE: '%s' is not a number above 0, 1e6 at most\n", text);
+    exit(2);
+}
+
 int64_t OnTarget::scaled(int64_t rows, int64_t least) const {
-    return std::max(least, emulated() ? rows / 100 : chosen() ? rows : rows / 10);
+    const int64_t on_target = emulated() ? rows / 100 : chosen() ? rows : rows / 10;
+    return std::max(least, static_cast<int64_t>(static_cast<double>(on_target) * test_scale()));
 }
 
 bool OnTarget::samples(oracle::Chain chain) const {

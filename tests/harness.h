@@ -109,9 +109,13 @@ Gradient run_backward(gurn_context *context, const Target &target, const Problem
 
 /* -------------------------------------------------------------------------------------------------- the fixture --- */
 
+/* GURN_TEST_SCALE of the environment, 1 where it is not set: how many rows and trials slow tests take, as a multiple of all. */
+double test_scale();
+
 class OnTarget : public testing::TestWithParam<Target> {
 protected:
-    void SetUp() override; /* a context with two threads; skips the test when the target is missing */
+    void SetUp() override;    /* a context with two threads; skips the test when the target is missing */
+    void TearDown() override; /* emulated: no kernel was loaded by its launch */
 
     gurn_context *context() const { return context_.get(); }
     gurn_dtype dtype() const { return GetParam().dtype; }
@@ -123,7 +127,7 @@ protected:
 
     /*
      * A number of rows (or trials): all of it on a GPU and on the instruction set that the machine would choose, a tenth on the others,
-     * which draw the same, and a hundredth where every GPU lane is run one after the other; `least` at least.
+     * which draw the same, and a hundredth where every GPU lane is run one after the other; times test_scale(); `least` at least.
      */
     int64_t scaled(int64_t rows, int64_t least = 1) const;
 

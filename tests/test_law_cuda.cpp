@@ -381,7 +381,8 @@ TEST_P(LawCuda, GraphsReplay) {
                 Problem q = p;
                 for (size_t c = 0; c < C; c++) q.log_omega[c] += shift * static_cast<double>(c);
                 const RealArray fresh(device(), dtype(), q.log_omega);
-                MUST(cudaMemcpy(omega.data(), fresh.data(), fresh.bytes().size(), cudaMemcpyDeviceToDevice));
+                MUST(cudaMemcpyAsync(omega.data(), fresh.data(), fresh.bytes().size(), cudaMemcpyDeviceToDevice,
+                                     stream));
                 MUST(cudaGraphLaunch(exec, stream));
                 MUST(cudaStreamSynchronize(stream));
                 const Context plain = make_context(GetParam(), 0);

@@ -73,6 +73,7 @@ cudaError_t add(cudaStream_t handle, Work work) {
     State &s = state();
     CUstream_st *stream = find(handle);
     if (!stream) return cudaErrorInvalidResourceHandle;
+    if (s.sticky) return cudaErrorLaunchFailure;
     if (stream->capture) {
         stream->capture->nodes.push_back(std::move(work));
         return cudaSuccess;
