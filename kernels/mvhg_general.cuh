@@ -447,6 +447,7 @@ GURN_DEVICE void general_backward_row(const gurn_mvhg_work &w, int64_t b, const 
         __syncwarp(); /* every lane has read n_i */
         if (gurn_lane() == 0) w.step[i * w.rows + b] = gradient;
     }
+    __syncwarp(); /* what lane 0 has written is overwritten by others */
     if (bad)
         for (int64_t i = gurn_lane(); i < w.view.classes; i += GURN_WARP) w.step[i * w.rows + b] = NAN;
     if (w.grad.tau && gurn_lane() == 0) gurn_set_real(w.grad.tau, w.dtype, b, bad ? NAN : tau);

@@ -101,6 +101,7 @@ GURN_DEVICE void gurn_suffix_room_build(const gurn_mvhg_work &w, const gurn_suff
                                         int32_t n, const gurn_suffix_room &room) {
     int32_t lane = (int32_t)(threadIdx.x & (LANES - 1)), total = gurn_work_balls(w, b);
     bool has_urn = gurn_work_has_urn(w, b);
+    gurn_group_sync<LANES>(); /* whoever still reads the tables of the last row is done */
     if (has_urn && lane == 0)
         gurn_omega_steps(w.view.steps, w.view.classes, w.order, w.log_omega, w.dtype, b * w.log_omega_stride,
                          room.steps);

@@ -120,6 +120,7 @@ GURN_DEVICE gurn_fold wide_fold(const gurn_step *step, double lambda, int32_t ce
         if (room.best[r] != k + gurn_fold_takes(&f, k, r - 1 - k)) astray = true;
     }
     if (gurn_group_any<LANES>(astray)) {
+        wide_sync<LANES>(); /* all have read best: a vote among a warp's lanes orders no memory */
         if (wide_thread<LANES>() == 0)
             for (int32_t r = 1; r <= f.last_r; r++)
                 room.best[r] = room.best[r - 1] + gurn_fold_takes(&f, room.best[r - 1], r - 1 - room.best[r - 1]);
@@ -287,6 +288,7 @@ GURN_DEVICE void wide_sweep(const gurn_mvhg_work &w, int64_t b, int32_t n, const
             }
         }
         gradient = gurn_group_sum<LANES>(gradient);
+        wide_sync<LANES>(); /* all have read what of the adjoint may not be 0 */
         if (step.m > 0 && wide_thread<LANES>() == 0) scratch.gradient[w.order[j]] += gradient;
         for (int32_t r = first + wide_thread<LANES>(); r <= last; r += LANES) here[r] = 0.0;
         if (wide_thread<LANES>() == 0) {

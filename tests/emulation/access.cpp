@@ -1,6 +1,6 @@
 /*
  * Every load and store of device code, checked: memory of the wrong space, out of bounds, read before written, and
- * races in shared memory. A .cu file takes part when it is compiled with -fsanitize=thread (and linked without): the
+ * races in shared memory, if asked for also in device memory. A .cu file takes part when it is compiled with -fsanitize=thread (and linked without): the
  * compiler then calls the functions at the end of this file, in place of those of ThreadSanitizer's runtime.
  */
 #include "emulation.h"
@@ -9,9 +9,11 @@
 #include <link.h>
 #include <stdio.h>
 
+#include <unordered_map>
+
 namespace emu {
 
-bool checking;
+bool checking, device_races;
 
 namespace {
 
@@ -30,23 +32,17 @@ const char *code_place() {
 
 #define wrong(text, ...) misuse(text "%s", __VA_ARGS__, code_place())
 
-[[noreturn]] void race(const SharedBlock &block, size_t at, Access how, const char *what, int other) {
-    wrong(
-        "race: %s byte %zu of %s shared memory, which thread %d of the block%s with no barrier or __syncwarp in "
-        "between",
-        verb(how), at, block.key ? "static" : "dynamic", other, what);
+[[noreturn]] void race(const char *memory, size_t at, Access how, const char *what, int other) {
+    wrong("race: %s byte %zu of %s memory, which thread %d of the block%s with no barrier or __syncwarp in between",
+          verb(how), at, memory, other, what);
 }
 
-void check_shared(SharedBlock &block, size_t at, Access how) {
-    SharedCell &cell = block.cells[at];
+// What the lane does now with a byte, beside what the block's lanes did before.
+void check_order(Cell &cell, const char *memory, size_t at, Access how) {
     const int me = self->id;
     const bool both_atomic = how == Access::atomic && cell.atomic;
-    if (how != Access::write && cell.writer < 0) {
-        wrong("%s byte %zu of %s shared memory, which this block has not written", verb(how), at,
-              block.key ? "static" : "dynamic");
-    }
     if (cell.writer >= 0 && !both_atomic && !ordered(cell.writer, cell.write_tick, me)) {
-        race(block, at, how, " has written", cell.writer);
+        race(memory, at, how, " has written", cell.writer);
     }
     if (cell.read_tick < barrier_tick) cell.readers = 0, cell.reader_warp = -1, cell.many_warps = false;
     if (how == Access::read) {
@@ -62,15 +58,53 @@ void check_shared(SharedBlock &block, size_t at, Access how) {
         cell.read_tick = now_tick;
         return;
     }
-    if (cell.many_warps) race(block, at, how, ", and others of other warps, have read", cell.reader_warp * 32);
+    if (cell.many_warps) race(memory, at, how, ", and others of other warps, have read", cell.reader_warp * 32);
     for (int lane = 0; lane < 32 && cell.readers; lane++) {
         const int reader = cell.reader_warp * 32 + lane;
-        if (cell.readers >> lane & 1 && !ordered(reader, cell.read_tick, me)) race(block, at, how, " has read", reader);
+        if (cell.readers >> lane & 1 && !ordered(reader, cell.read_tick, me))
+            race(memory, at, how, " has read", reader);
     }
-    cell = SharedCell();
+    cell = Cell();
     cell.writer = int16_t(me);
     cell.write_tick = now_tick;
     cell.atomic = how == Access::atomic;
+}
+
+void check_shared(SharedBlock &block, size_t at, Access how) {
+    const char *memory = block.key ? "static shared" : "dynamic shared";
+    Cell &cell = block.cells[at];
+    if (how != Access::write && cell.writer < 0)
+        wrong("%s byte %zu of %s memory, which this block has not written", verb(how), at, memory);
+    check_order(cell, memory, at, how);
+}
+
+// Four bytes of device memory: what the lanes of a block did with them, and which blocks of the launch.
+struct DeviceCell {
+    Cell cell;
+    int64_t writer = -1, reader = -1;  // blocks
+    bool atomic = false, many_readers = false;
+};
+std::unordered_map<const char *, DeviceCell> device_cells;
+
+void check_device_race(const char *p, Access how) {
+    DeviceCell &c = device_cells[p];
+    const int64_t block = running_block;
+    const size_t at = size_t(p - allocation_of(p));
+    const bool both_atomic = how == Access::atomic && c.atomic;
+    if (c.writer >= 0 && c.writer != block && !both_atomic)
+        wrong("race: %s byte %zu of device memory, which block %lld of the launch has written", verb(how), at,
+              (long long)c.writer);
+    if (how != Access::read && (c.many_readers || (c.reader >= 0 && c.reader != block)))
+        wrong("race: %s byte %zu of device memory, which block %lld of the launch has read", verb(how), at,
+              (long long)c.reader);
+    check_order(c.cell, "device", at, how);
+    if (how == Access::read) {
+        c.many_readers |= c.reader >= 0 && c.reader != block;
+        c.reader = block;
+    } else {
+        c.writer = block;
+        c.atomic = how == Access::atomic;
+    }
 }
 
 void check_device(const void *p, size_t bytes, Access how) {
@@ -83,6 +117,10 @@ void check_device(const void *p, size_t bytes, Access how) {
             wrong("%s %zu bytes at %p, never written", verb(how), bytes, p);
         if (how != Access::read) state[i] = written;
     }
+    if (!device_races) return;
+    const char *first = static_cast<const char *>(p);
+    for (const char *each = first - reinterpret_cast<uintptr_t>(p) % 4; each < first + bytes; each += 4)
+        check_device_race(each, how);
 }
 
 // Constants and tables in the program's own image, which a CUDA build keeps on the device.
@@ -112,6 +150,11 @@ bool in_image(const void *p) {
 
 }  // namespace
 
+void forget_device_accesses() {
+    if (!device_cells.empty()) device_cells.clear();
+}
+void check_device_races(bool on) { device_races = on; }
+
 void access(const void *p, size_t bytes, Access how, const void *caller) {
     if (!self || !bytes || on_own_stack(p)) return;
     // A chance for other lanes between any two accesses; atomic operations call this before they begin.
@@ -124,9 +167,9 @@ void access(const void *p, size_t bytes, Access how, const void *caller) {
         if (bytes > block.bytes - at) {
             wrong("%s %zu bytes at byte %zu of %zu of shared memory: out of bounds", verb(how), bytes, at, block.bytes);
         }
-        const SharedCell before = block.cells[at];
+        const Cell before = block.cells[at];
         check_shared(block, at, how);
-        const SharedCell after = block.cells[at];
+        const Cell after = block.cells[at];
         for (size_t i = at + 1; i < at + bytes; i++) {  // bytes of one history, as a rule: the same is true of them
             if (memcmp(&block.cells[i], &before, sizeof before) == 0)
                 block.cells[i] = after;

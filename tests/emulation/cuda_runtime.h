@@ -85,6 +85,9 @@ std::string take_report();
 std::string leaks();
 // The n-th device or pinned allocation from now fails, n = 1, 2, ..; 0: none (environment: GURN_EMU_FAIL_MALLOC).
 void fail_malloc(int n);
+// With checked accesses: whether races in device memory are looked for too, between the lanes of a block and between the blocks of
+// a launch (environment: GURN_EMU_RACES=1). It takes several times as long.
+void check_device_races(bool on);
 // How many devices there are: 1 (the default; environment: GURN_EMU_DEVICES) or 2. Each has its own memory.
 void set_devices(int n);
 // Whether a device's primary context has come to life. The next makes it as if it never had; nothing of it may be in use.

@@ -21,6 +21,7 @@ namespace emu {
 __thread Lane *self;
 unsigned now_tick, barrier_tick;
 std::vector<SharedBlock> shared_blocks;
+int64_t running_block;
 const Launch *running_launch;
 
 namespace {
@@ -307,7 +308,7 @@ __attribute__((always_inline)) inline Fiber &wait_in(Kind kind, unsigned mask, i
 bool run_block() {
     for (SharedBlock &block : shared_blocks) {
         memset(block.data, kPoison, block.bytes);
-        block.cells.assign(block.cells.size(), SharedCell());
+        block.cells.assign(block.cells.size(), Cell());
     }
     barrier_tick = ++now_tick;
     barrier_threads = barrier_count = 0;
@@ -417,8 +418,7 @@ void *static_shared(const void *key, size_t bytes, size_t align) {
     void *data = nullptr;  // one heap block each: AddressSanitizer guards its ends
     if (posix_memalign(&data, align < 16 ? 16 : align, bytes) != 0) abort();
     memset(data, kPoison, bytes);
-    shared_blocks.push_back(
-        {key, static_cast<unsigned char *>(data), bytes, std::vector<SharedCell>(checking ? bytes : 0)});
+    shared_blocks.push_back({key, static_cast<unsigned char *>(data), bytes, std::vector<Cell>(checking ? bytes : 0)});
     return data;
 }
 
@@ -437,8 +437,10 @@ void run(const Launch &launch) {
     for (uint64_t n = 0; n < blocks; n++, at = (at + stride) % blocks) {
         blockIdx = {unsigned(at % gridDim.x), unsigned(at / gridDim.x % gridDim.y),
                     unsigned(at / gridDim.x / gridDim.y)};
+        running_block = int64_t(at);
         if (!run_block()) break;
     }
+    forget_device_accesses();
     for (SharedBlock &block : shared_blocks) free(block.data);
     shared_blocks.clear();
     running_launch = nullptr;

@@ -41,21 +41,22 @@ bool on_own_stack(const void *p);
 bool ordered(int before, unsigned tick, int now);
 extern unsigned now_tick, barrier_tick;  // time counts synchronisations; the last one of the whole block
 
-struct SharedCell {  // what access.cpp remembers of one byte
+struct Cell {  // what access.cpp remembers of a byte, of what the lanes of one block did with it
     unsigned write_tick = 0, read_tick = 0, readers = 0;
     int16_t writer = -1;
     int8_t reader_warp = -1;
     bool atomic : 1, many_warps : 1;
-    SharedCell() : atomic(false), many_warps(false) {}
+    Cell() : atomic(false), many_warps(false) {}
 };
 struct SharedBlock {
     const void *key;  // NULL: the dynamic shared memory
     unsigned char *data;
     size_t bytes;
-    std::vector<SharedCell> cells;  // empty unless accesses are checked
+    std::vector<Cell> cells;  // empty unless accesses are checked
 };
 extern std::vector<SharedBlock> shared_blocks;
 extern const Launch *running_launch;
+extern int64_t running_block;  // its number in the grid
 
 // ---- access.cpp
 
@@ -64,7 +65,9 @@ enum class Access : uint8_t {
     write,
     atomic
 };
-extern bool checking;  // set when an object file compiled for checking is part of the program
+extern bool checking;           // set when an object file compiled for checking is part of the program
+extern bool device_races;       // whether races in device memory are looked for
+void forget_device_accesses();  // at the end of a launch
 void access(const void *p, size_t bytes, Access how, const void *caller);  // caller: the address of the code
 
 // ---- runtime.cpp, streams.cpp
@@ -75,6 +78,7 @@ bool reported();
 bool in_device_memory(const void *p);            // allocated or not, of any device
 int device_of(const void *p);                    // whose memory it is
 bool is_allocated(const void *p, size_t bytes);  // inside one live allocation; so is its end, for 0 bytes
+const char *allocation_of(const void *p);        // where the allocation begins that holds p
 bool is_pinned(const void *p);                   // host memory that the device may touch
 // What is known of a byte of device memory, when accesses are checked.
 enum Byte : unsigned char {

@@ -152,6 +152,8 @@ char *reserve(size_t size, int protection) {
 State::State() {
     const char *n = getenv("GURN_EMU_FAIL_MALLOC");
     fail_malloc = n ? atoi(n) : 0;
+    n = getenv("GURN_EMU_RACES");
+    device_races = n && *n && strcmp(n, "0") != 0;
     n = getenv("GURN_EMU_DEVICES");
     devices = n && atoi(n) == kDevices ? kDevices : 1;
     for (int device = 0; device < kDevices; device++) primary[device].device = device;
@@ -238,6 +240,9 @@ std::string leaks() {
 bool in_device_memory(const void *p) { return arena && size_t(static_cast<const char *>(p) - arena) < kReserved; }
 int device_of(const void *p) { return int(size_t(static_cast<const char *>(p) - arena) / kOfDevice); }
 bool is_allocated(const void *p, size_t bytes) { return holds(state().live, p, bytes); }
+const char *allocation_of(const void *p) {
+    return std::prev(state().live.upper_bound(static_cast<const char *>(p)))->first;
+}
 bool is_pinned(const void *p) { return holds(state().pinned, p, 0); }
 unsigned char *device_bytes(const void *p) { return arena_bytes + (static_cast<const char *>(p) - arena); }
 

@@ -621,6 +621,58 @@ TEST_F(Emulation, Races) {
     }
 }
 
+__global__ void turn(int *p, bool sync) {  // what each lane of the block wrote, another reads
+    p += blockIdx.x * blockDim.x;
+    p[threadIdx.x] = int(threadIdx.x);
+    if (sync) __syncthreads();
+    const int got = p[blockDim.x - 1 - threadIdx.x];
+    if (sync) __syncthreads();
+    p[threadIdx.x] = got;
+}
+__global__ void first_writes(int *p, bool sync) {  // every lane reads, then lane 0 overwrites
+    const int seen = *p;
+    const bool any = __any_sync(kAll, seen > 0);
+    if (sync) __syncwarp();
+    if (threadIdx.x == 0) *p = any + 1;
+}
+__global__ void blocks_share(int *p, bool write) {
+    if (write)
+        *p = int(blockIdx.x);
+    else if (blockIdx.x == 0)
+        *p += 1;
+    else
+        p[1 + blockIdx.x] = *p;
+}
+__global__ void count(int *p) {
+    atomicAdd(p, 1);
+    p[1 + blockIdx.x * blockDim.x + threadIdx.x] = 0;
+}
+
+TEST_F(Emulation, RacesInDeviceMemory) {
+    NEEDS(emu::checking, "checked accesses");
+    const Device<int> p(std::vector<int>(200, 1));
+    const cudaLaunchConfig_t config = shape(2, 64), warp = shape(1, 32), blocks = shape(3, 1);
+    emu::check_device_races(true);
+    for (const uint64_t seed : {0, 51, 52}) {
+        emu::set_seed(seed);
+        cudaLaunchKernelEx(&config, turn, p, true);
+        cudaLaunchKernelEx(&config, count, p);
+        cudaLaunchKernelEx(&warp, first_writes, p, true);
+        EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+        cudaLaunchKernelEx(&config, turn, p, false);
+        EXPECT_CAUGHT("of device memory, which thread ");
+        cudaLaunchKernelEx(&warp, first_writes, p, false);
+        EXPECT_CAUGHT("race: writes byte 0 of device memory, which thread ");
+        cudaLaunchKernelEx(&blocks, blocks_share, p, true);
+        EXPECT_CAUGHT("of device memory, which block ");
+        cudaLaunchKernelEx(&blocks, blocks_share, p, false);
+        EXPECT_CAUGHT("of device memory, which block ");
+    }
+    emu::check_device_races(false);
+    cudaLaunchKernelEx(&warp, first_writes, p, false);
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess) << "they are not looked for unless asked";
+}
+
 TEST_F(Emulation, WhatIsNoRace) {
     const Device<int> out(64);
     for (const uint64_t seed : {0, 41, 42, 43}) {
