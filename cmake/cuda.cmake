@@ -3,7 +3,7 @@
 #   gurn_cuda_sources     the back end's files, in either language
 #   gurn_cuda_libraries   what the libraries link for it
 #   gurn_cuda_flags       an INTERFACE target with the flags of everything that includes a CUDA header
-#   GURN_CURAND_INCLUDE_DIR, GURN_CURAND_LIBRARY   cuRAND, where it can be found; NOTFOUND otherwise
+#   GURN_CURAND_INCLUDE_DIR, GURN_CURAND_LIBRARY   as curand.cmake does
 
 file(GLOB gurn_cuda_kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.cu)
 file(GLOB gurn_cuda_host CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/host/backend_cuda*.c ${PROJECT_SOURCE_DIR}/host/backend_cuda*.cpp
@@ -15,20 +15,7 @@ if(NOT GURN_CUDA MATCHES "^(AUTO|ON|OFF|EMULATED)$")
     message(FATAL_ERROR "GURN_CUDA is '${GURN_CUDA}': must be AUTO, ON, OFF or EMULATED")
 endif()
 
-# cuRAND's device header gives the rounds of Philox under nvcc, and its host library is a test's oracle. Where the toolkit lacks
-# them, they come from the PyPI wheel that scripts/setup.sh puts into .venv.
-file(GLOB gurn_curand_places ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/nvidia/*/include/curand.h)
-list(TRANSFORM gurn_curand_places REPLACE "/include/curand.h$" "")
-find_program(GURN_NVCC nvcc PATHS /usr/local/cuda/bin)
-if(GURN_NVCC)
-    file(REAL_PATH ${GURN_NVCC} gurn_toolkit)
-    cmake_path(GET gurn_toolkit PARENT_PATH gurn_toolkit)
-    list(PREPEND gurn_curand_places ${gurn_toolkit}/..)
-endif()
-find_path(GURN_CURAND_INCLUDE_DIR curand_philox4x32_x.h HINTS ${gurn_curand_places} /usr/local/cuda PATH_SUFFIXES include)
-find_library(GURN_CURAND_LIBRARY NAMES curand libcurand.so.10 HINTS ${gurn_curand_places} /usr/local/cuda
-             PATH_SUFFIXES lib lib64)
-mark_as_advanced(GURN_NVCC GURN_CURAND_INCLUDE_DIR GURN_CURAND_LIBRARY)
+include(${CMAKE_CURRENT_LIST_DIR}/curand.cmake)
 
 set(GURN_CUDA_MODE OFF)
 if(NOT gurn_cuda_kernels OR NOT gurn_cuda_host)
@@ -42,15 +29,9 @@ elseif(GURN_CUDA STREQUAL "ON")
 elseif(GURN_CUDA STREQUAL "AUTO")
     include(CheckLanguage)
     check_language(CUDA)
-    if(CMAKE_CUDA_COMPILER AND GURN_CURAND_INCLUDE_DIR)
+    if(CMAKE_CUDA_COMPILER)
         set(GURN_CUDA_MODE CUDA)
-    elseif(CMAKE_CUDA_COMPILER)
-        message(WARNING "Built without CUDA: nvcc is here, but cuRAND's headers are not. Run scripts/setup.sh test, or set "
-                        "GURN_CURAND_INCLUDE_DIR to their folder.")
     endif()
-endif()
-if(GURN_CUDA_MODE STREQUAL "CUDA" AND NOT GURN_CURAND_INCLUDE_DIR)
-    message(FATAL_ERROR "cuRAND's headers are missing. Run scripts/setup.sh test, or set GURN_CURAND_INCLUDE_DIR to their folder.")
 endif()
 
 add_library(gurn_cuda_flags INTERFACE)
@@ -72,9 +53,14 @@ if(GURN_CUDA_MODE STREQUAL "CUDA")
     set(CMAKE_CUDA_RUNTIME_LIBRARY Static) # loads without a driver, so that one binary can fall back to the CPU
     find_package(CUDAToolkit REQUIRED)
     target_link_libraries(gurn_cuda_flags INTERFACE CUDA::cudart_static)
-    target_compile_definitions(gurn_cuda_flags INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:GURN_HAVE_CURAND_PHILOX>)
-    if(NOT GURN_CURAND_INCLUDE_DIR IN_LIST CUDAToolkit_INCLUDE_DIRS)
-        target_include_directories(gurn_cuda_flags SYSTEM INTERFACE ${GURN_CURAND_INCLUDE_DIR})
+    if(GURN_CURAND_INCLUDE_DIR)
+        target_compile_definitions(gurn_cuda_flags INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:GURN_HAVE_CURAND_PHILOX>)
+        if(NOT GURN_CURAND_INCLUDE_DIR IN_LIST CUDAToolkit_INCLUDE_DIRS)
+            target_include_directories(gurn_cuda_flags SYSTEM INTERFACE ${GURN_CURAND_INCLUDE_DIR})
+        endif()
+    else()
+        message(STATUS "cuRAND's headers are not here (GURN_CURAND_INCLUDE_DIR names them): the kernels' Philox is their own, with the "
+                       "same bits")
     endif()
     # -fmad=false and -ffp-contract=off: what decides a draw is bit-exact on every device, and says fma where it means it.
     target_compile_options(gurn_cuda_flags INTERFACE

@@ -111,13 +111,13 @@ typedef struct gurn_context gurn_context;
 typedef struct gurn_context_options {
     size_t size;
     gurn_device device;
-    int32_t device_index; /* CUDA: which device, as in cudaSetDevice */
+    int32_t device_index; /* CUDA: which device, as in cudaSetDevice; work is done in its primary context */
     /* CPU: threads per call at most, 0..GURN_MAX_THREADS; a call with few rows uses fewer. 0 = as many as OpenMP would use, and
        no more than there are processors for this process unless the environment variable OMP_NUM_THREADS says so. Without
        OpenMP there is one thread */
     int32_t threads;
     gurn_isa isa;               /* CPU: instruction set; one that the machine lacks is GURN_UNSUPPORTED */
-    struct CUstream_st *stream; /* CUDA: the stream that all work goes to; NULL = the default stream */
+    struct CUstream_st *stream; /* CUDA: the stream that all work goes to, one of that context; NULL = its default stream */
 } gurn_context_options;
 #define GURN_CONTEXT_OPTIONS_INIT \
     { sizeof(gurn_context_options), GURN_DEVICE_AUTO, 0, 0, GURN_ISA_AUTO, NULL }
@@ -126,6 +126,9 @@ typedef struct gurn_context_options {
  * Creates a context. options may be NULL (all defaults). *context is set to NULL on failure.
  * The threads of a CPU context are started and ended once here: an options->threads of which the system does not start as many
  * is GURN_OUT_OF_MEMORY, for OpenMP would end the process; with 0 there are then fewer.
+ * A CUDA context brings the device's primary context to life and loads all kernels, so that any later call can be captured in a
+ * graph. No function changes what is current in the calling thread: the device, and its CUDA context or that it has none. Errors
+ * of the CUDA runtime that the caller has not fetched yet stay where they are, and no function leaves one of its own there.
  * Returns GURN_SUCCESS, GURN_INVALID_ARGUMENT, GURN_NO_DEVICE, GURN_UNSUPPORTED, GURN_OUT_OF_MEMORY, GURN_CUDA_ERROR.
  */
 GURN_API gurn_status gurn_context_create(const gurn_context_options *options, gurn_context **context);
