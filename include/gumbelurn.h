@@ -116,8 +116,9 @@ typedef struct gurn_context_options {
        no more than there are processors for this process unless the environment variable OMP_NUM_THREADS says so. Without
        OpenMP there is one thread */
     int32_t threads;
-    gurn_isa isa;               /* CPU: instruction set; one that the machine lacks is GURN_UNSUPPORTED */
-    struct CUstream_st *stream; /* CUDA: the stream that all work goes to, one of that context; NULL = its default stream */
+    gurn_isa isa; /* CPU: instruction set; one that the machine lacks is GURN_UNSUPPORTED */
+    struct CUstream_st
+        *stream; /* CUDA: the stream that all work goes to, one of that context; NULL = its default stream */
 } gurn_context_options;
 #define GURN_CONTEXT_OPTIONS_INIT \
     { sizeof(gurn_context_options), GURN_DEVICE_AUTO, 0, 0, GURN_ISA_AUTO, NULL }
