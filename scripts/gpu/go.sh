@@ -47,12 +47,15 @@ declare -A bundle=() count=() running=() begun=() granted=()
 while IFS='=' read -r key value; do bundle[$key]=$value; done <bundle.txt
 target=${bundle[target]} # of the tests: cuda, or emulated in a bundle for rehearsals
 PATH=$PATH:${GURN_CUDA_BIN:-/usr/local/cuda/bin}
-export OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
+export LC_ALL=C OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
 
 have() { command -v "$1" >/dev/null; }
 smi() { timeout 20 nvidia-smi --query-gpu="$1" --format=csv,noheader --id=0 2>/dev/null | head -n 1; }
 
-info=$(timeout -k 2 60 bin/gumbelurn info 2>&1)
+if ! info=$(timeout -k 2 60 bin/gumbelurn info 2>&1); then
+    echo "go.sh: gumbelurn info fails, or takes a minute: $info" >&2
+    exit 1
+fi
 if ! [[ $info =~ 'device 0: '([^$'\n']*)', sm_'([0-9]+)([0-9]) ]]; then
     echo "SKIP: no GPU that this bundle (${bundle[architectures]}) can use. gumbelurn info says:"
     echo "$info"
@@ -72,7 +75,7 @@ state=running details='' results='' bad=0 useful='' seen=()
 text() { # a value as a JSON string
     local s=${1//\\/\\\\}
     s=${s//\"/\\\"} s=${s//$'\n'/\\n}
-    printf '"%s"' "${s//[[:cntrl:]]/ }"
+    printf '"%s"' "${s//[^ -~]/ }"
 }
 write() {
     local part kind key counts='' json=''
@@ -105,7 +108,7 @@ record() {
     case $2 in
         failed | 'over its time')
             bad=1
-            tail=$(tail -n 20 "$out/$5" | tr -cd '\11\12\40-\176')
+            [ -z "${5-}" ] || tail=$(tail -n 20 "$out/$5" | tr -cd '\11\12\40-\176')
             ;;
     esac
     results+=${results:+,}$'\n'"  {\"part\": \"$part\", \"name\": $(text "$1"), \"result\": \"$2\", \"seconds\": ${3:-0}"
@@ -149,6 +152,7 @@ judge() {
         if [[ $output =~ Skipped$'\n'([^$'\n']*) ]]; then result=skipped why=${BASH_REMATCH[1]}; fi
     elif [ "$2" -eq 0 ] && [[ $kind != test || $output == *'[==========]'* ]]; then
         result=passed why=''
+        if [[ $output =~ 'SKIPPED ] '([0-9]+ test) ]]; then why="but ${BASH_REMATCH[1]}(s) skipped"; fi
         [ "$kind" = other ] || useful=yes # those run without a device too
     fi
     record "$name" "$result" "$3" "$why" "$log"
@@ -191,7 +195,7 @@ run() {
 }
 # shellcheck disable=SC2317 # traps call it
 stop() {
-    trap '' TERM INT
+    trap '' TERM INT HUP
     local pid
     state="stopped by a signal during $part"
     [ ${#running[@]} -eq 0 ] || kill -TERM "${!running[@]}" 2>/dev/null
@@ -202,6 +206,7 @@ stop() {
 }
 trap 'stop 143' TERM
 trap 'stop 130' INT
+trap 'stop 129' HUP
 
 # ------------------------------------------------------------------------------------------------------------ parts ---
 
@@ -300,7 +305,7 @@ part_bench() {
                 --commit "${bundle[commit]}" --json "$out/bench/$case-$rows.json"
         done
     done
-    deadline=$((deadline - 60)) # for ncu
+    have ncu && deadline=$((deadline - 60))
     run 1
     deadline=$end
     if have ncu; then
