@@ -76,7 +76,8 @@ architectures=$architectures
 END
 
 mkdir -p "$(dirname "$out")"
-tar -C "$work" --owner=0 --group=0 --numeric-owner -caf "$out" gumbelurn-gpu # compressed as its name says
+# Compressed as its name says; with a dictionary in which a program finds the kernels of the one before it.
+XZ_OPT=--lzma2=preset=3,dict=64MiB tar -C "$work" --owner=0 --group=0 --numeric-owner -caf "$out" gumbelurn-gpu
 size=$(stat -c %s "$out")
 if [ "$size" -gt $most ]; then
     echo "bundle.sh: $out has $size bytes; $most are allowed" >&2
