@@ -57,7 +57,7 @@ install:
 # GPU_ARCH: one or several, 90-real,100-real. GO_ARGS: scripts/gpu/go.sh.
 GPU_ARCH ?= 90-real
 gpu-bundle: setup
-	scripts/gpu/bundle.sh --arch $(GPU_ARCH)
+	scripts/gpu/bundle.sh --arch '$(GPU_ARCH)'
 
 GO_ARGS ?= all
 test-gpu: GPU_ARCH = native
