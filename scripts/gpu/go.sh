@@ -254,7 +254,7 @@ part_tests() {
     local name slow=() quick=()
     for name in "${selected[@]}"; do
         case $name in
-            *Statistic* | *Law* | *Marginal* | *Window* | *Million* | *Thousand* | *Exact*) slow+=("$name") ;;
+            *Statistic* | *Law* | *OmegaZero* | *Marginal* | *Window* | *Million* | *Thousand* | *Exact*) slow+=("$name") ;;
             *) quick+=("$name") ;;
         esac
     done
