@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 CTEST_ARGS ?=
 export CTEST_PARALLEL_LEVEL ?= $(JOBS)
 
-.PHONY: help setup demo test bench peers install sanitize-gpu sass-report ks clean test-cpu test-emulated
+.PHONY: help setup demo test bench peers install gpu-bundle test-gpu sass-report ks clean test-cpu test-emulated
 
 help:
 	@echo 'make demo           build, then learn the class importances behind real counts (examples/)'
@@ -15,7 +15,8 @@ help:
 	@echo 'make bench          build and run the benchmarks (bench/)'
 	@echo 'make peers          time other samplers beside this one (bench/README.md)'
 	@echo 'make install        build and install (PREFIX=$(PREFIX), DESTDIR=$(DESTDIR))'
-	@echo 'make sanitize-gpu   run the tests under compute-sanitizer; needs a GPU'
+	@echo 'make gpu-bundle     pack tests and benchmark for a GPU machine (GPU_ARCH=$(GPU_ARCH)); needs nvcc, no GPU'
+	@echo 'make test-gpu       pack them for the GPU of this machine, and run them'
 	@echo 'make sass-report    count the instructions of the compiled CUDA kernels; needs nvcc, no GPU'
 	@echo 'make ks             the Kolmogorov-Smirnov protocol of the MVHG paper'
 	@echo 'make clean          remove build/'
@@ -53,8 +54,16 @@ install:
 	cmake --build --preset release -j $(JOBS)
 	DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)
 
-sanitize-gpu:
-	scripts/sanitize_gpu.sh
+# GPU_ARCH: one or several, 90-real,100-real. GO_ARGS: scripts/gpu/go.sh.
+GPU_ARCH ?= 90-real
+gpu-bundle: setup
+	scripts/gpu/bundle.sh --arch '$(GPU_ARCH)'
+
+GO_ARGS ?= all
+test-gpu: GPU_ARCH = native
+test-gpu: gpu-bundle
+	tar -C build/gpu-bundle -xf build/gpu-bundle/gumbelurn-gpu.tar.xz
+	build/gpu-bundle/gumbelurn-gpu/go.sh $(GO_ARGS) --out build/gpu-bundle/results
 
 sass-report: setup
 	@scripts/setup.sh sass

@@ -58,6 +58,8 @@ void bench_check_draws(const bench_case *c, const double *log_factorial, const f
 
 typedef bool (*bench_call)(void *argument);
 
+#define BENCH_QUEUED 20 /* calls that mode "queued" times together */
+
 /*
  * Where a benchmark runs. device_cpu.c is one; device_cuda.cpp, where it is built, the other. Functions that return
  * bool say false on failure, with the reason in error[].
@@ -72,7 +74,7 @@ typedef struct bench_device {
     void (*release)(void *p);
     bool (*upload)(void *to, const void *from, size_t bytes);
     bool (*download)(void *to, const void *from, size_t bytes);
-    /* Seconds of each of count calls, after one that is not timed where `warm`. */
+    /* Seconds of each of count calls (of each of BENCH_QUEUED together, count times), after one that is not timed where `warm`. */
     bool (*time)(const char *mode, bool warm, bench_call call, void *argument, int count, double *seconds);
 } bench_device;
 
@@ -131,6 +133,8 @@ typedef struct bench_report {
         double expected[BENCH_MAX_CLASSES]; /* shared omega only */
     } checks[64];
     size_t check_count;
+    const char *json, *csv; /* files that hold the results so far; NULL: none */
+    bool finished;
 } bench_report;
 
 /* The pass of plain draws (plain.c): what it is timed on. */
@@ -155,13 +159,15 @@ int bench_plain_time(const bench_plain *plain, const char *mode, double *seconds
                      char *failure, size_t size);
 
 void bench_report_begin(bench_report *report, const char *commit, const char *clock);
+/* Keeps a result and writes it: into the files first, then as a line of the table. */
 bool bench_report_add(bench_report *report, const bench_result *result);
 void bench_report_head(const bench_report *report);
-void bench_report_line(const bench_result *result);
 void bench_report_scaling(const bench_report *report);
-/* false when the file could not be written */
-bool bench_report_json(const bench_report *report, const char *path);
-bool bench_report_csv(const bench_report *report, const char *path);
+/*
+ * Writes the files anew, whole at every moment, so that a run that is killed leaves what it had. What is no regular file, such
+ * as a pipe, is written when the report is finished. False, with a line on standard error, when one could not be written.
+ */
+bool bench_report_save(const bench_report *report);
 
 #ifdef __cplusplus
 }

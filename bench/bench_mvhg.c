@@ -53,14 +53,14 @@ static const char usage[] =
     "  --rows B[,B...]     rows a call, 1 to 1e8 (default: by the case)\n"
     "  --tau T             temperature of backward (default 1)\n"
     "  --device cpu|cuda   where to run (default cpu)\n"
-    "  --mode MODE[,...]   cuda: warm, cold (L2 flushed before each call), graph (replay of a captured call), all "
-    "(default warm)\n"
+    "  --mode MODE[,...]   cuda: warm, cold (L2 flushed before each call), graph (replay of a captured call),\n"
+    "                      queued (20 replays / 20), all (default warm)\n"
     "  --threads T[,T...]  cpu: thread counts (default: 1 and all cores)\n"
     "  --isa NAME[,...]    cpu: auto, all, portable, avx2, avx512, neon (default auto)\n"
     "  --clock wall|cpu    cpu: wall time, or processor time for orientation on a busy machine (default wall)\n"
     "  --seconds S         at least so long on each line (default 0.5), and at least 7 calls\n"
     "  --commit TEXT       noted in the results\n"
-    "  --json FILE, --csv FILE\n"
+    "  --json FILE, --csv FILE   written anew after every result: a run that is killed leaves what it had\n"
     "  --help\n";
 
 static void die(const char *what, const char *why) {
@@ -157,7 +157,7 @@ static void time_passes(job *j, const bench_check *check, const char *omega, ben
     static double seconds[PASSES + 2][MAX_REPETITIONS];
     bench_floor_kind relaxed = set->tau == 1.0 ? BENCH_FLOOR_RECIPROCAL : BENCH_FLOOR_RELAXED;
     double points[2] = {check->points, check->relaxed_points}, spent = 0.0;
-    int count = 0;
+    int count = 0, calls = strcmp(j->mode, "queued") == 0 ? BENCH_QUEUED : 1;
     for (; count < MAX_REPETITIONS && (count < 7 || spent < set->seconds * PASSES); count++) {
         for (int pass = 0; pass < PASSES; pass++) {
             bool with_p = pass % 2;
@@ -166,7 +166,7 @@ static void time_passes(job *j, const bench_check *check, const char *omega, ben
             j->outputs.log_p = with_p ? j->log_p : NULL;
             j->upstream.log_p = with_p ? j->dlog_p : NULL;
             time_once(j, count == 0, execute, &seconds[pass][count]);
-            spent += seconds[pass][count];
+            spent += seconds[pass][count] * calls;
         }
         for (int f = 0; f < 2 && j->floor; f++) {
             j->floor_kind = f ? relaxed : BENCH_FLOOR_RACE;
@@ -201,8 +201,7 @@ static void time_passes(job *j, const bench_check *check, const char *omega, ben
             .tables = (double)gurn_plan_bytes(exact ? j->exact : j->plan)};
         r.least = seconds[pass][0]; /* sorted by now */
         snprintf(r.isa, sizeof r.isa, "%s", info.isa_name);
-        if (!bench_report_add(report, &r)) die("results", "no memory");
-        bench_report_line(&r);
+        if (!bench_report_add(report, &r)) exit(1);
     }
     j->by_exact = false;
 }
@@ -262,8 +261,7 @@ static void time_plain(const job *j, const double *log_factorial, const float *l
     snprintf(r.isa, sizeof r.isa, "%s", info.isa_name);
     r.median = median_of(seconds, r.repetitions);
     r.least = seconds[0]; /* sorted by now */
-    if (!bench_report_add(report, &r)) die("results", "no memory");
-    bench_report_line(&r);
+    if (!bench_report_add(report, &r)) exit(1);
 }
 
 /* Finite, and zero in sum over the classes: multiplying all omega by one number changes nothing. */
@@ -521,6 +519,9 @@ int main(int argc, char **argv) {
     if (!set.device->open(error, sizeof error)) die("device", error);
     bool on_cpu = set.device->device == GURN_DEVICE_CPU;
     bench_report_begin(&report, set.commit, !on_cpu ? "device" : set.processor_time ? "processor time" : "wall");
+    report.json = set.json;
+    report.csv = set.csv;
+    if (!bench_report_save(&report)) return 1; /* before time is spent */
 
     for (int s = 0; s < set.isa_count; s++) {
         for (int t = 0; t < set.thread_count; t++) {
@@ -553,7 +554,8 @@ int main(int argc, char **argv) {
     set.device->close();
     if (report.count == 0) die("nothing", "no instruction set that was asked for is here");
     bench_report_scaling(&report);
-    bool good = (!set.json || bench_report_json(&report, set.json)) && (!set.csv || bench_report_csv(&report, set.csv));
+    report.finished = true;
+    bool good = bench_report_save(&report);
     free(report.results);
     return good ? 0 : 1;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,18 +38,6 @@ void bench_report_begin(bench_report *report, const char *commit, const char *cl
     report->clock = clock;
 }
 
-bool bench_report_add(bench_report *report, const bench_result *result) {
-    if (report->count == report->room) {
-        size_t room = report->room ? 2 * report->room : 64;
-        bench_result *results = realloc(report->results, room * sizeof *results);
-        if (!results) return false;
-        report->results = results;
-        report->room = room;
-    }
-    report->results[report->count++] = *result;
-    return true;
-}
-
 static double draws(const bench_result *r, double seconds) { return (double)r->rows / seconds; }
 
 /* Thread-nanoseconds a support point. */
@@ -70,7 +59,7 @@ void bench_report_head(const bench_report *report) {
            "rows", "draws/s", "points", "ns/point", "floor", "ratio");
 }
 
-void bench_report_line(const bench_result *r) {
+static void print_line(const bench_result *r) {
     printf("%-4s %-6s %-16s %-7s %-8s %3d %9lld %10.0f (%8.0f) %8.1f %9.3f", r->c->name, r->omega, r->pass, r->what,
            r->isa, r->threads, (long long)r->rows, draws(r, r->median), draws(r, r->least), r->points,
            point_time(r, r->median));
@@ -129,19 +118,7 @@ static void json_counts(FILE *file, const char *key, const double *value, int32_
     fputc(']', file);
 }
 
-static bool finish(FILE *file, const char *path) {
-    bool good = !ferror(file);
-    good = fclose(file) == 0 && good;
-    if (!good) fprintf(stderr, "bench_mvhg: could not write %s\n", path);
-    return good;
-}
-
-bool bench_report_json(const bench_report *report, const char *path) {
-    FILE *file = fopen(path, "w");
-    if (!file) {
-        fprintf(stderr, "bench_mvhg: could not open %s\n", path);
-        return false;
-    }
+static void write_json(const bench_report *report, FILE *file) {
     fputs("{", file);
     json_text(file, "date", report->date);
     json_text(file, "version", gurn_version());
@@ -151,7 +128,8 @@ bool bench_report_json(const bench_report *report, const char *path) {
     json_text(file, "device", report->device);
     json_text(file, "compiler", __VERSION__);
     json_text(file, "clock", report->clock);
-    fprintf(file, "\"cores\": %d,\n\"checks\": [", report->cores);
+    fprintf(file, "\"cores\": %d, \"finished\": %s,\n\"checks\": [", report->cores,
+            report->finished ? "true" : "false");
     for (size_t i = 0; i < report->check_count; i++) {
         const struct bench_checked *c = &report->checks[i];
         fprintf(file, "%s\n  {\"case\": \"%s\", \"omega\": \"%s\", \"passed\": %s", i ? "," : "", c->c->name, c->omega,
@@ -186,15 +164,9 @@ bool bench_report_json(const bench_report *report, const char *path) {
                 r->bytes, draws(r, r->median) * r->bytes, r->workspace, r->tables);
     }
     fputs("]}\n", file);
-    return finish(file, path);
 }
 
-bool bench_report_csv(const bench_report *report, const char *path) {
-    FILE *file = fopen(path, "w");
-    if (!file) {
-        fprintf(stderr, "bench_mvhg: could not open %s\n", path);
-        return false;
-    }
+static void write_csv(const bench_report *report, FILE *file) {
     fputs(
         "case,omega,pass,of,mode,isa,threads,rows,tau,repetitions,seconds_median,seconds_min,draws_per_s,points_per_"
         "draw,"
@@ -211,5 +183,47 @@ bool bench_report_csv(const bench_report *report, const char *path) {
             fputs(",,", file);
         fprintf(file, "%.6g,%s\n", r->bytes, report->commit);
     }
-    return finish(file, path);
+}
+
+/* Under a name beside it first, and renamed: who looks finds the last whole file. */
+static bool save(const bench_report *report, const char *path, void (*write)(const bench_report *report, FILE *file)) {
+    struct stat status;
+    bool in_place = lstat(path, &status) == 0 && !S_ISREG(status.st_mode);
+    if (in_place && !report->finished && access(path, W_OK) == 0 && !S_ISDIR(status.st_mode)) return true;
+    size_t size = strlen(path) + sizeof ".part";
+    char *part = malloc(size);
+    if (part) snprintf(part, size, "%s%s", path, in_place ? "" : ".part");
+    FILE *file = part ? fopen(part, "w") : NULL;
+    bool good = file != NULL;
+    if (file) {
+        write(report, file);
+        good = !ferror(file);
+        good = fclose(file) == 0 && good;
+        if (!in_place) good = good && rename(part, path) == 0;
+    }
+    if (!good) fprintf(stderr, "bench_mvhg: could not write %s\n", path);
+    free(part);
+    return good;
+}
+
+bool bench_report_save(const bench_report *report) {
+    bool json = !report->json || save(report, report->json, write_json);
+    return (!report->csv || save(report, report->csv, write_csv)) && json;
+}
+
+bool bench_report_add(bench_report *report, const bench_result *result) {
+    if (report->count == report->room) {
+        size_t room = report->room ? 2 * report->room : 64;
+        bench_result *results = realloc(report->results, room * sizeof *results);
+        if (!results) {
+            fprintf(stderr, "bench_mvhg: no memory for the results\n");
+            return false;
+        }
+        report->results = results;
+        report->room = room;
+    }
+    report->results[report->count++] = *result;
+    if (!bench_report_save(report)) return false;
+    print_line(result);
+    return true;
 }

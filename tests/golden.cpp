@@ -1,12 +1,17 @@
 #include "golden.h"
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
 namespace gurn_test {
 
-std::string data_path(const std::string &file) { return std::string(GURN_TEST_DATA) + "/" + file; }
+std::string beside_program(const std::string &file) {
+    return std::filesystem::read_symlink("/proc/self/exe").replace_filename(file).string();
+}
+
+std::string data_path(const std::string &file) { return beside_program("data/" + file); }
 
 std::vector<GoldenCase> load_golden(const std::string &file) {
     std::ifstream in(data_path(file));

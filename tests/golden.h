@@ -22,6 +22,7 @@ struct GoldenCase {
 /* Cases of tests/data/FILE; fails the test when there are none. */
 std::vector<GoldenCase> load_golden(const std::string &file);
 std::string data_path(const std::string &file);
+std::string beside_program(const std::string &file); /* in the folder of the running program */
 
 /* A case of mvhg_straight_through.txt as a call with given noise; its upstream gradients. */
 Problem golden_problem(const GoldenCase &c);

@@ -59,7 +59,8 @@ TEST(Philox, AgreesWithTheOracleAnywhere) {
 TEST(Philox, IsTheStreamOfCurand) {
     void *library = nullptr;
     const char *named = getenv("GURN_CURAND_LIBRARY");
-    for (const char *path : {named, GURN_CURAND_LIBRARY, "libcurand.so.10", "libcurand.so"})
+    const std::string beside = beside_program("libcurand.so.10");
+    for (const char *path : {named, beside.c_str(), "libcurand.so.10", "libcurand.so"})
         if (!library && path && *path) library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library) GTEST_SKIP() << "no cuRAND here (GURN_CURAND_LIBRARY names one): " << dlerror();
     using Generator = void *;
