@@ -12,7 +12,7 @@ gurn_status gurn_cuda_status(gurn_context *context, cudaError_t error, const cha
 /*
  * Makes a device's primary context (gurn_context::primary) current in this thread for as long as it lives. Afterwards the thread has
  * what it had: that context, another one, or none. cudaGetDevice and cudaSetDevice could not do that: they know devices only, and
- * since CUDA 12 the latter brings the primary context of the device to life, to which nothing but its name may have been known.
+ * since CUDA 12 cudaSetDevice creates the primary context of a device that has none, which takes long and takes memory there.
  */
 class gurn_device_scope {
 public:

@@ -1,5 +1,5 @@
-/* GPU memory of the current device, in programs built with GURN_TOOLS_CUDA. Each call waits for the GPU, and returns NULL
- * or what the CUDA runtime has to say of its failure. */
+/* GPU memory of the current device, in programs built with GURN_TOOLS_CUDA. Each call is in the order of the default stream, on
+ * which the program's contexts work, and returns NULL or what the CUDA runtime has to say of its failure. */
 #ifndef GUMBELURN_CUDA_MEMORY_H
 #define GUMBELURN_CUDA_MEMORY_H
 
