@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(GURN_WARP, 8) mvhg_exact_backward(const __grid
     gurn_wide_room own = {}, tables = {};
     exact_rooms(e, &own, &tables);
     bool wanted = e.w.grad.log_omega != NULL;
-    int32_t built = e.shared_bytes ? e.w.n : -1, classes = e.own.classes;
+    int32_t built = e.shared_bytes ? gurn_work_n(e.w, 0) : -1, classes = e.own.classes; /* -1: no tables */
     for (int64_t at = gurn_lane(); wanted && at < (classes - 1) * e.own.stride; at += GURN_WARP) own.adjoint[at] = 0.0;
     for (int32_t i = gurn_lane(); i < classes; i += GURN_WARP) {
         own.adjoint_first[i] = GURN_WIDE_NONE;

@@ -237,6 +237,32 @@ TEST_P(Cuda, CountsThatForwardNeverGave) {
     }
 }
 
+/*
+ * More balls than the classes of omega > 0 hold, in an omega that all rows share: the host can not see it, and every row of every
+ * result is NaN. There are no tables then, and nothing may look into them.
+ */
+TEST_P(Cuda, SharedOmegaOfTooFewBalls) {
+    for (const oracle::Chain chain : {oracle::Chain::merged, oracle::Chain::exact})
+        for (const bool soft : {false, true}) {
+            SCOPED_TRACE(testing::Message() << "exact " << (chain == oracle::Chain::exact) << ", soft " << soft);
+            Problem p;
+            p.urn.m = {3, 4, 5};
+            p.urn.chain = chain;
+            p.n = 6;
+            p.rows = 5;
+            p.soft = soft;
+            p.log_omega = {0.5, -INFINITY, -INFINITY};
+            const Answer a = forward(p);
+            for (const std::vector<double> *v : {&a.x, &a.y, &a.mask, &a.log_p})
+                for (const double value : *v) EXPECT_TRUE(std::isnan(value));
+            std::vector<double> x;
+            for (int64_t b = 0; b < p.rows; b++) x.insert(x.end(), {3, 3, 0});
+            const Gradient g = backward(p, x, random_incoming(p, 22));
+            for (const std::vector<double> *v : {&g.log_omega, &g.tau})
+                for (const double value : *v) EXPECT_TRUE(std::isnan(value));
+        }
+}
+
 /* Two contexts, each with a stream of its own and used from a thread of its own, at the same time. */
 TEST_P(Cuda, TwoStreamsAtOnce) {
     struct Side {
