@@ -18,6 +18,7 @@ TEST(CudaCaller, IsNotInThisBuild) { GTEST_SKIP() << "configured with GURN_CUDA=
 
 #include <cuda.h>
 #include <cuda_runtime.h>
+#include <unistd.h>
 
 #include <functional>
 #include <thread>
@@ -270,6 +271,24 @@ TEST_P(CudaCaller, AnErrorOfOursIsNotLeftBehind) {
     EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
     MUST(cudaStreamDestroy(stream));
 }
+
+#ifdef GURN_TEST_EMULATED
+
+/* Nor is that of a plan whose memory can not be freed: a capture does not allow it. (In a process that may leak it.) */
+TEST_P(CudaCaller, AnErrorOfFreeingIsNotLeftBehind) {
+    const auto free_while_capturing = [&] {
+        Plan plan = make_plan(context(), small(oracle::Chain::merged, true).urn, 45, dtype());
+        cudaStream_t stream;
+        cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+        cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal);
+        const std::string before = emu::leaks();
+        plan.reset();
+        _exit(emu::leaks() == before && cudaPeekAtLastError() == cudaSuccess ? 0 : 1);
+    };
+    EXPECT_EXIT(free_while_capturing(), testing::ExitedWithCode(0), "");
+}
+
+#endif
 
 /*
  * All work goes to the context's stream: it is over when that stream is, and nothing is on the default stream (which a GPU may have
