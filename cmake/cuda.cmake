@@ -56,7 +56,9 @@ if(GURN_CUDA_MODE STREQUAL "CUDA")
     if(GURN_CURAND_INCLUDE_DIR)
         target_compile_definitions(gurn_cuda_flags INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:GURN_HAVE_CURAND_PHILOX>)
         if(NOT GURN_CURAND_INCLUDE_DIR IN_LIST CUDAToolkit_INCLUDE_DIRS)
-            target_include_directories(gurn_cuda_flags SYSTEM INTERFACE ${GURN_CURAND_INCLUDE_DIR})
+            # For the kernels alone, where nvcc looks into its own folder first: a Python package may hold another CUDA's headers.
+            target_include_directories(gurn_cuda_flags SYSTEM INTERFACE
+                                       $<$<COMPILE_LANGUAGE:CUDA>:${GURN_CURAND_INCLUDE_DIR}>)
         endif()
     else()
         message(STATUS "cuRAND's headers are not here (GURN_CURAND_INCLUDE_DIR names them): the kernels' Philox is their own, with the "

@@ -117,8 +117,8 @@ typedef struct gurn_context_options {
        OpenMP there is one thread */
     int32_t threads;
     gurn_isa isa; /* CPU: instruction set; one that the machine lacks is GURN_UNSUPPORTED */
-    struct CUstream_st
-        *stream; /* CUDA: the stream that all work goes to, one of that context; NULL = its default stream */
+    /* CUDA: the stream that all work goes to, one of that context; NULL = its default stream */
+    struct CUstream_st *stream;
 } gurn_context_options;
 #define GURN_CONTEXT_OPTIONS_INIT \
     { sizeof(gurn_context_options), GURN_DEVICE_AUTO, 0, 0, GURN_ISA_AUTO, NULL }
